@@ -1,0 +1,35 @@
+"""`python -m textxfer COMMAND`, also the console script `textxfer`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+from textxfer import commands
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit code."""
+    import textxfer
+
+    parser = argparse.ArgumentParser(prog="textxfer", description="Transfer learning for text, from a recipe.")
+    parser.add_argument("--version", action="version", version=f"textxfer {textxfer.__version__}")
+    choices = parser.add_subparsers(metavar="COMMAND", required=True)
+    for info in pkgutil.iter_modules(commands.__path__):
+        command = importlib.import_module(f"textxfer.commands.{info.name}")
+        own = choices.add_parser(info.name, help=command.SUMMARY, description=command.SUMMARY)
+        command.add_arguments(own)
+        own.set_defaults(execute=command.execute)
+    parsed, rest = parser.parse_known_args(arguments)
+    if hasattr(parsed, "overrides") and not any(word.startswith("-") for word in rest):
+        parsed.overrides += rest  # key=value after an option: argparse leaves it over
+    elif rest:
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    return commands.run_command(parsed.execute, parsed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From raw rows to batches: choosing columns, checking, cutting splits, tokenising, batching."""

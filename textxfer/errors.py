@@ -1,0 +1,71 @@
+"""The errors that textxfer raises.
+
+TextxferError                 every error a user can mend; `exit_code` is what the command returns
+├── RecipeError               the recipe, or an override on the command line
+├── DataError                 a file, a column, a label, an answer
+├── CheckpointError           a checkpoint that cannot be found, read or used
+├── OutputError               the run folder: it exists, cannot be written, the disk is full
+├── TrainingDiverged          a loss or a gradient that is not finite
+├── MissingExtra              a package of an optional extra is not installed
+└── Interrupted               Ctrl-C or SIGTERM, after the run was saved
+"""
+
+from __future__ import annotations
+
+
+class TextxferError(Exception):
+    """An error that the user can mend, as one line per mistake.
+
+    Args:
+        *lines: What is wrong, where, and what to do; one mistake a line.
+    """
+
+    exit_code = 2
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+class RecipeError(TextxferError):
+    """The recipe is wrong."""
+
+
+class DataError(TextxferError):
+    """The data are wrong."""
+
+
+class CheckpointError(TextxferError):
+    """The checkpoint cannot be found, read or used."""
+
+
+class OutputError(TextxferError):
+    """The run folder cannot be used."""
+
+
+class TrainingDiverged(TextxferError):
+    """A loss or a gradient was not finite."""
+
+
+class MissingExtra(TextxferError):
+    """A package that belongs to an optional extra is not installed."""
+
+
+class Interrupted(TextxferError):
+    """The run was asked to stop by a signal, and was saved.
+
+    Args:
+        signal_number: The signal: 2 (Ctrl-C) or 15 (SIGTERM).
+        *lines: What was saved and how to go on.
+    """
+
+    def __init__(self, signal_number: int, *lines: str) -> None:
+        super().__init__(*lines)
+        self.exit_code = 128 + signal_number
+
+
+def shortened(lines: list[str], most: int = 5) -> list[str]:
+    """Gives the first `most` lines, and a last one that counts the rest."""
+    if len(lines) <= most:
+        return lines
+    return [*lines[:most], f"... and {len(lines) - most} more like this"]

@@ -1,0 +1,1 @@
+"""Predictions for encoded rows, and their scores."""

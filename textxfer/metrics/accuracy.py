@@ -1,0 +1,20 @@
+"""Accuracy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textxfer.metrics._metric import LABEL_SETS, LABELS, Metric
+
+
+def _accuracy(predictions: Any, references: Any) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(references, predictions))
+
+
+accuracy = Metric(
+    _accuracy,
+    judges=(LABELS, LABEL_SETS),
+    summary="The share of rows that are right; for label sets, of rows whose whole set is right.",
+)

@@ -1,0 +1,33 @@
+"""F1 of answers: the overlap of their words with a reference's, after SQuAD's normalisation."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from textxfer.metrics._answers import mean_of_best, normalised
+from textxfer.metrics._metric import ANSWERS, Metric
+
+
+def _overlap(prediction: str, reference: str) -> float:
+    given, gold = normalised(prediction).split(), normalised(reference).split()
+    if not given or not gold:
+        return float(given == gold)
+    common = sum((Counter(given) & Counter(gold)).values())
+    return 2 * common / (len(given) + len(gold))
+
+
+answer_f1 = Metric(
+    mean_of_best(_overlap),
+    judges=(ANSWERS,),
+    summary="The mean F1 of answers' words, against the reference that fits best.",
+)
+has_answer_answer_f1 = Metric(
+    mean_of_best(_overlap, answerable=True),
+    judges=(ANSWERS,),
+    summary="The F1 of answers on the questions that have one.",
+)
+no_answer_answer_f1 = Metric(
+    mean_of_best(_overlap, answerable=False),
+    judges=(ANSWERS,),
+    summary="The share of unanswerable questions that got no answer.",
+)

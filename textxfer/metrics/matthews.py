@@ -1,0 +1,20 @@
+"""Matthews' correlation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textxfer.metrics._metric import LABELS, Metric
+
+
+def _matthews(predictions: Any, references: Any) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(references, predictions))
+
+
+matthews = Metric(
+    _matthews,
+    judges=(LABELS,),
+    summary="Matthews' correlation of predictions and references; 0 is chance, and it can fall to -1.",
+)

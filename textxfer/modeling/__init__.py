@@ -1,0 +1,1 @@
+"""Checkpoints, their architectures, freezing and saving."""

@@ -1,0 +1,28 @@
+"""BERT and its kin: RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA, MPNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textxfer.modeling.anatomy._parts import Parts
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "summary_last_dropout")
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
+"""Families whose positions start after the padding token's id."""
+
+
+def locate(backbone: nn.Module) -> Parts:
+    """Gives the parts of a BERT-like backbone; the pooler belongs to the head."""
+    projection = getattr(backbone, "embeddings_project", None)  # ELECTRA with narrow embeddings
+    bias = getattr(backbone.encoder, "relative_attention_bias", None)  # MPNet
+    shared = [module for module in (projection, bias) if module is not None]
+    return Parts(embeddings=[backbone.embeddings, *shared], layers=list(backbone.encoder.layer))
+
+
+def most_tokens(config: Any) -> int | None:
+    """Gives the number of positions that tokens can take."""
+    offset = config.pad_token_id + 1 if config.model_type in OFFSET_POSITIONS else 0
+    return int(config.max_position_embeddings) - offset

@@ -1,0 +1,25 @@
+"""DeBERTa version 2 and 3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textxfer.modeling.anatomy._parts import Parts
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "cls_dropout")
+
+
+def locate(backbone: nn.Module) -> Parts:
+    """Gives the parts; the table of relative positions and the convolution serve the lowest layers on."""
+    encoder = backbone.encoder
+    shared = [getattr(encoder, name, None) for name in ("rel_embeddings", "LayerNorm", "conv")]
+    embeddings = [backbone.embeddings, *(module for module in shared if module is not None)]
+    return Parts(embeddings=embeddings, layers=list(encoder.layer))
+
+
+def most_tokens(config: Any) -> int | None:
+    """Gives the number of positions; with relative positions only, longer inputs work but were not trained."""
+    return int(config.max_position_embeddings)

@@ -1,0 +1,22 @@
+"""ModernBERT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textxfer.modeling.anatomy._parts import Parts
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DROPOUT_FIELDS = ("embedding_dropout", "attention_dropout", "mlp_dropout", "classifier_dropout")
+
+
+def locate(backbone: nn.Module) -> Parts:
+    """Gives the parts of a ModernBERT backbone."""
+    return Parts(embeddings=[backbone.embeddings], layers=list(backbone.layers), top=[backbone.final_norm])
+
+
+def most_tokens(config: Any) -> int | None:
+    """Gives the length that its rotary positions were made for."""
+    return int(config.max_position_embeddings)

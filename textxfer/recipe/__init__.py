@@ -1,0 +1,1 @@
+"""From a recipe's text to a typed, checked, frozen `Recipe`; imports neither torch nor transformers."""

@@ -1,0 +1,142 @@
+"""What is wrong with a recipe, in words: file, line, column, the line itself, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from textxfer.registry import unknown
+from textxfer.section import Section
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where something stands in a file.
+
+    Attributes:
+        file: The file as the user named it, or "command line".
+        line: From 1; 0 where there are no lines.
+        column: From 1.
+        text: The whole line.
+    """
+
+    file: str
+    line: int = 0
+    column: int = 0
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake.
+
+    Attributes:
+        path: The keys that lead to it, as in ("train", "epochs").
+        message: What is wrong and what to do.
+        mark: Where it stands, if known.
+    """
+
+    path: Path
+    message: str
+    mark: Mark | None = None
+
+    def __str__(self) -> str:
+        parts = [str(self.mark) if self.mark else "", ".".join(self.path), self.message]
+        line = ": ".join(part for part in parts if part)
+        if self.mark and self.mark.text.strip():
+            line += f"\n    {self.mark.text.strip()}"
+        return line
+
+
+def from_validation(error: ValidationError, schema: type[Section]) -> list[Problem]:
+    """Turns pydantic's errors into problems, one for each key.
+
+    Args:
+        error: What validating raised.
+        schema: The recipe class it was raised for; it knows the legal keys.
+    """
+    problems: list[Problem] = []
+    expected: dict[Path, list[str]] = {}
+    given: dict[Path, Any] = {}
+    for item in error.errors(include_url=False):
+        path, section = _place(item["loc"], schema)
+        kind = item["type"]
+        if kind == "extra_forbidden":
+            problems.append(Problem(path, unknown(path[-1], section.model_fields, what="key")))
+        elif kind == "missing":
+            problems.append(Problem(path, "is missing"))
+        elif kind in _EXPECTED:
+            expected.setdefault(path, []).append(_EXPECTED[kind](item.get("ctx", {})))
+            given[path] = item["input"]
+        elif kind == "value_error":
+            problems.append(Problem(path, str(item["ctx"]["error"])))
+        else:
+            problems.append(Problem(path, item["msg"]))
+    for path, phrases in expected.items():
+        legal = " or ".join(dict.fromkeys(phrases))
+        problems.append(Problem(path, f"must be {legal}, not {_shown(given[path])}"))
+    return problems
+
+
+def _place(location: tuple[int | str, ...], schema: type[Section]) -> tuple[Path, type[Section]]:
+    """Gives the keys that a location names (without pydantic's own words for union members), and the last section."""
+    keys: list[str] = []
+    section: type[Section] | None = schema
+    last = schema
+    for part in location:
+        if section is None:
+            break
+        last = section
+        keys.append(str(part))
+        field = section.model_fields.get(str(part))
+        kind = field.annotation if field else None
+        section = kind if isinstance(kind, type) and issubclass(kind, Section) else None
+    return tuple(keys), last
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a section"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return f"`{str(value)[:60]}`"
+
+
+def _phrase(words: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda context: words.format(**context)
+
+
+def _one_of(context: Mapping[str, Any]) -> str:
+    return context["expected"].replace("'", "`").replace(" or ", ", ")
+
+
+_EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "int_type": _phrase("a whole number"),
+    "int_from_float": _phrase("a whole number"),
+    "float_type": _phrase("a number"),
+    "finite_number": _phrase("a finite number"),
+    "bool_type": _phrase("true or false"),
+    "string_type": _phrase("a text"),
+    "tuple_type": _phrase("a list"),
+    "dict_type": _phrase("a section of `key: value` lines"),
+    "model_type": _phrase("a section of `key: value` lines"),
+    "literal_error": _one_of,
+    "greater_than": _phrase("more than {gt}"),
+    "greater_than_equal": _phrase("at least {ge}"),
+    "less_than": _phrase("less than {lt}"),
+    "less_than_equal": _phrase("at most {le}"),
+    "too_short": _phrase("a list that is not empty"),
+    "string_pattern_mismatch": _phrase("letters, digits, `.`, `_` and `-`, a letter or digit first"),
+}

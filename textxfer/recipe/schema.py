@@ -1,0 +1,69 @@
+"""`Recipe`: the whole of a recipe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, create_model
+
+from textxfer.recipe.sections import Checkpoint, Dataset, Evaluate, Freeze, Output, Train
+from textxfer.section import Section
+
+SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name"}
+"""`section: VALUE` is short for `section: {key: VALUE}`."""
+
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Recipe(Section):
+    """One YAML file that fully states a run: a checkpoint, a data set, a task, and how to train and judge."""
+
+    name: Annotated[str, Field(pattern=RUN_NAME)]
+    """Name of the run folder. Default: the recipe's file name without `.yaml`."""
+    extends: str | None = None
+    """A recipe whose fields hold where this one says nothing (one level)."""
+    plugins: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    """Python files that register tasks, metrics or sources of your own."""
+    checkpoint: Checkpoint
+    dataset: Dataset
+    task: SerializeAsAny[Section]
+    freeze: Freeze = Freeze()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    output: Output = Output()
+
+    @classmethod
+    def for_task(cls, config: type[Section]) -> type[Recipe]:
+        """Gives the recipe class whose `task` section has the fields of `config`."""
+        return create_model("Recipe", __base__=cls, task=(config, ...))
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.output.directory) / self.name
+
+    def resolved(self, folder: Path) -> dict[str, Any]:
+        """Gives the recipe as plain data with every default spelled out, its paths relative to `folder`.
+
+        Running the result again, from the same place, repeats the run.
+        """
+        data = self.model_dump(mode="json", exclude={"extends"})
+        if self.dataset.path is not None:
+            data["dataset"]["path"] = _relative(self.dataset.path, folder)
+        if os.path.isabs(self.checkpoint.id):
+            data["checkpoint"]["id"] = _relative(self.checkpoint.id, folder)
+        data["plugins"] = [_relative(plugin, folder) for plugin in self.plugins]
+        return data
+
+
+def _relative(path: str, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return path

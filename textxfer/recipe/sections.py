@@ -1,0 +1,157 @@
+"""The sections of a recipe: every field, its type, its default and what it means.
+
+The text under a field is its documentation: editors show it, and `recipes/REFERENCE.md` is made from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from textxfer.labels import label_name
+from textxfer.section import Section
+
+
+def _tuple_of_names(value: Any) -> Any:
+    if not isinstance(value, (list, tuple)):
+        return value
+    return tuple(label_name(item) if isinstance(item, (str, bool, int, float)) else item for item in value)
+
+
+def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"names `{twice}` twice")
+    return names
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_tuple_of_names), AfterValidator(_unique), Field(min_length=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Weights = dict[str, Annotated[float, Field(gt=0)]]
+
+
+class Checkpoint(Section):
+    """The pretrained weights to start from; `checkpoint: ID` is short for `{id: ID}`."""
+
+    id: str
+    """A folder (relative to the recipe) if there is one of that name, `package:<importable package>/<path inside>`,
+    else a Hub id; `id@revision` names a revision too."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub checkpoint."""
+
+
+class Dataset(Section):
+    """The rows; `dataset: PATH` is short for `{path: PATH}`. Name either `path` or `hub`."""
+
+    path: str | None = None
+    """A file (csv, tsv, json, jsonl, parquet, txt; json in SQuAD's form for question answering), which is split, or a
+    folder with a file per split. Relative to the recipe."""
+    hub: str | None = None
+    """Id of a data set on the Hub."""
+    config: str | None = None
+    """Configuration of a Hub data set."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub data set."""
+    train: str | None = None
+    """File name (with `path`) or split name (with `hub`) of the training rows. Default: found by name."""
+    validation: str | None = None
+    """The same for validation rows."""
+    test: str | None = None
+    """The same for test rows."""
+    text: str = "text"
+    """Column of the text."""
+    text_pair: str | None = None
+    """Column of a second text, for tasks on pairs."""
+    label: str = "label"
+    """Column of the label: texts, numbers or booleans; lists of them for several labels a row."""
+    label_delimiter: str | None = None
+    """What separates the labels of a row in a text column, for several labels a row."""
+    question: str = "question"
+    """Column of the question (question answering)."""
+    context: str = "context"
+    """Column of the passage to find the answer in (question answering)."""
+    answers: str = "answers"
+    """Column of the answers, `{text: [...], answer_start: [...]}` (question answering)."""
+    limit: PositiveInt | None = None
+    """Use only the first rows of each split, for a quick try."""
+    validation_fraction: Fraction = 0.1
+    """Share of the training rows cut off for validation where there is no validation split; 0 trains on all rows and
+    keeps the last weights."""
+    test_fraction: Fraction = 0.1
+    """Share of the rows cut off for the test, where `path` is a single file."""
+    split_seed: int = 0
+    """Seed of these cuts, apart from `train.seed`."""
+
+
+class Freeze(Section):
+    """What keeps its pretrained weights."""
+
+    layers: Annotated[int, Field(ge=0)] | Literal["all"] = 0
+    """Number of lowest layers that are frozen. `all`: the whole backbone (a linear probe). 0: full fine-tuning."""
+    embeddings: bool | None = None
+    """Whether the embeddings are frozen. Default: as soon as a layer is."""
+
+
+class Train(Section):
+    """How the weights are trained."""
+
+    epochs: PositiveInt = 3
+    """Passes over the training rows."""
+    max_steps: PositiveInt | None = None
+    """Stop after this many optimizer steps, whatever `epochs` says."""
+    batch_size: PositiveInt = 32
+    """Examples of one optimizer step, over all devices."""
+    micro_batch_size: PositiveInt | Literal["auto"] = "auto"
+    """Examples of one forward pass on one device. `auto`: as many as fit; it halves when memory runs out and repeats
+    the step."""
+    batching: Literal["length", "random"] = "length"
+    """`length` puts texts of like length into one batch, which saves padding; `random` does not look at lengths."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    """Highest learning rate."""
+    warmup_ratio: Fraction = 0.1
+    """Share of the steps in which the learning rate rises to its highest."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after warm-up."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's weight decay; norms and biases have none."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Gradients are scaled down to this norm; null: never."""
+    label_smoothing: Fraction = 0.0
+    """Share of the target that is spread over all labels."""
+    class_weights: Literal["none", "balanced"] | Weights = "none"
+    """Weight of each label in the loss. `balanced`: rare labels count more, so that all labels count the same."""
+    dropout: Fraction | None = None
+    """Replaces all dropout rates of the checkpoint."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of training. `auto`: bf16 where the device does it well, else fp32. Weights are always fp32."""
+    activation_checkpointing: bool = False
+    """Trade time for memory: recompute activations in the backward pass."""
+    seed: int = 0
+    """Seed of the new head, the order of rows and dropout."""
+    patience: PositiveInt | None = None
+    """Stop after this many evaluations without a better `evaluate.select_by`."""
+    evaluate_every: PositiveInt | Literal["epoch"] = "epoch"
+    """Evaluate on validation every so many optimizer steps, or every epoch; the last step is always evaluated."""
+    save_every: PositiveInt | Literal["epoch", "never"] = "epoch"
+    """Save the state to resume from every so many optimizer steps, or at the end of an epoch (at most once a minute).
+    An interrupted run is saved whatever this says."""
+    log_every: PositiveInt = 10
+    """Write a line of log.jsonl every so many optimizer steps."""
+
+
+class Evaluate(Section):
+    """How the model is judged."""
+
+    metrics: Names | None = None
+    """Names of metrics. Default: the task's."""
+    select_by: str | None = None
+    """The metric on validation that chooses the best weights and that `train.patience` watches. Default: the task's."""
+
+
+class Output(Section):
+    """Where the run folder goes."""
+
+    directory: str = "runs"
+    """Parent of the run folder, relative to where the command runs."""

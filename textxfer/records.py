@@ -1,0 +1,165 @@
+"""What travels between three rooms or more.
+
+Letters in shapes: N examples, R rows, B examples of a batch, T tokens of the longest, C labels.
+A *row* is a raw record. An *example* is what the network sees: a row, or one window of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import datasets
+    import numpy as np
+    import torch
+
+SPLIT_NAMES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows, and where they came from.
+
+    Attributes:
+        rows: The rows. As a source loads them: its own columns. After `data.columns`: the task's columns and `id`.
+        origin: A file's name, a Hub id or "rows given in Python"; error messages open with it.
+        label_names: Label names in the order of the data set's own ClassLabel, where it has one.
+    """
+
+    rows: datasets.Dataset
+    origin: str
+    label_names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def where(self, index: int) -> str:
+        """Says where row `index` (from 0) stands, counting from 1 as people do."""
+        return f"{self.origin} row {index + 1}"
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> Split:
+        """Gives a split of these rows, in this order."""
+        return replace(self, rows=self.rows.select(indices))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The splits of a data set; only `train` is always there."""
+
+    train: Split
+    validation: Split | None = None
+    test: Split | None = None
+
+    def present(self) -> Iterator[tuple[str, Split]]:
+        """Gives (name, split) of the splits there are, train first."""
+        for name in SPLIT_NAMES:
+            split = getattr(self, name)
+            if split is not None:
+                yield name, split
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """N tokenised examples, without padding: one flat array for all, cut by offsets.
+
+    Attributes:
+        input_ids: Token ids of all examples, one after the other (int32).
+        offsets: Example i owns tokens offsets[i] to offsets[i + 1] (int64, N + 1).
+        token_type_ids: Segment of each token (int8), where the checkpoint uses them.
+        targets: What to predict, or None for unlabelled rows. Label ids (N,) int64, label sets (N, C) float32, or
+            first and last answer token (N, 2) int64.
+        rows: The row each example was made from (N,) int64.
+        spans: For windows: first and last character of each token in its context, (-1, -1) for tokens that are not
+            the context's (all tokens, 2) int32.
+        truncated: Number of rows whose end was cut off.
+    """
+
+    input_ids: np.ndarray
+    offsets: np.ndarray
+    rows: np.ndarray
+    token_type_ids: np.ndarray | None = None
+    targets: np.ndarray | None = None
+    spans: np.ndarray | None = None
+    truncated: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example (N,)."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B padded examples as tensors.
+
+    Attributes:
+        input_ids: (B, T) int64, padded on the right.
+        attention_mask: (B, T) int64, 1 on tokens.
+        token_type_ids: (B, T) int64, or None.
+        targets: (B,), (B, C) or (B, 2), or None.
+        indices: Place of each example in its `Encoded` (B,), on the CPU.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    token_type_ids: torch.Tensor | None
+    targets: torch.Tensor | None
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """Gives the keyword arguments of a stock forward pass."""
+        inputs = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        if self.token_type_ids is not None:
+            inputs["token_type_ids"] = self.token_type_ids
+        return inputs
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of R rows.
+
+    Attributes:
+        ids: The rows' ids.
+        predicted: Label ids (R,), label sets (R, C) of 0 and 1, or R answers ("" for none).
+        references: The gold answers in the same form (QA: a list of texts a row, empty where there is none), or None.
+        probabilities: (R, C) float32, for labels.
+        scores: Probability of each answer (R,), for QA.
+        spans: First character and the one past the last of each answer (R, 2), for QA.
+    """
+
+    ids: Sequence[str]
+    predicted: Any
+    references: Any = None
+    probabilities: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    spans: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good predictions are.
+
+    Attributes:
+        values: Score by metric name, each a fraction 0..1.
+        num_examples: Rows that were scored.
+        per_label: {label: {"precision", "recall", "f1", "support"}}; empty for QA.
+        confusion: {"labels": names, "counts": rows of reference, columns of prediction}; None where it has no meaning.
+        loss: Mean over examples, without label smoothing and class weights; None where it was not asked for.
+    """
+
+    values: Mapping[str, float]
+    num_examples: int
+    per_label: Mapping[str, Mapping[str, float]]
+    confusion: Mapping[str, Any] | None = None
+    loss: float | None = None

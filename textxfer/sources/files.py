@@ -1,0 +1,124 @@
+"""Local files: one per split in a folder, or one file that is cut later."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from textxfer import registry
+from textxfer.errors import DataError
+from textxfer.records import SPLIT_NAMES, Split, Splits
+from textxfer.sources import _formats
+from textxfer.sources.hub import ALIASES
+
+READERS: dict[str, Callable[[Path], _formats.Table]] = {
+    ".csv": _formats.read_csv,
+    ".tsv": _formats.read_tsv,
+    ".json": _formats.read_json,
+    ".jsonl": _formats.read_jsonl,
+    ".ndjson": _formats.read_jsonl,
+    ".parquet": _formats.read_parquet,
+    ".txt": _formats.read_txt,
+}
+
+
+class Files:
+    """Files on this machine. They are read anew each time, so a file that was rewritten is never served stale.
+
+    Args:
+        path: A folder or a file.
+        train, validation, test: File names, relative to the folder. Default: found by stem.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        train: str | None = None,
+        validation: str | None = None,
+        test: str | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.chosen = {"train": train, "validation": validation, "test": test}
+
+    def load(self) -> Splits:
+        """Reads the files.
+
+        Raises:
+            DataError: One line for each file that is missing, empty or cannot be read.
+        """
+        splits, problems = {}, []
+        for name, path in self.files().items():
+            try:
+                splits[name] = read_file(path)
+            except DataError as error:
+                problems.extend(error.lines)
+        if problems:
+            raise DataError(*problems)
+        return Splits(**splits)
+
+    def files(self) -> dict[str, Path]:
+        """Gives the file of each split.
+
+        Raises:
+            DataError: There is no such file or folder, or nothing in it to train on.
+        """
+        if self.path.is_file():
+            others = [name for name, value in self.chosen.items() if value is not None]
+            folder = self.path.parent
+            return {"train": self.path} | {name: self._named(folder, name) for name in others}
+        if not self.path.is_dir():
+            raise DataError(f"{self.path}: there is no such file or folder (dataset.path)")
+        data_files = sorted(file for file in self.path.iterdir() if file.suffix.lower() in READERS)
+        found = {}
+        given = {value for value in self.chosen.values() if value}
+        for name in SPLIT_NAMES:
+            if self.chosen[name] is not None:
+                found[name] = self._named(self.path, name)
+                continue
+            fitting = [file for file in data_files if file.stem.lower() in ALIASES[name] and file.name not in given]
+            if len(fitting) > 1:
+                names = " and ".join(file.name for file in fitting)
+                raise DataError(f"{self.path}: {names} both look like the {name} split; say `dataset.{name}`")
+            if fitting:
+                found[name] = fitting[0]
+        if "train" not in found:
+            there = ", ".join(file.name for file in data_files) or "no file that textxfer reads"
+            kinds = " ".join(sorted(READERS))
+            raise DataError(f"{self.path}: has no train file (there is: {there}; kinds: {kinds}); say `dataset.train`")
+        return found
+
+    def unused(self) -> list[str]:
+        """Gives the names of data files in the folder that no split takes."""
+        if not self.path.is_dir():
+            return []
+        used = set(self.files().values())
+        return sorted(file.name for file in self.path.iterdir() if file.suffix.lower() in READERS and file not in used)
+
+    def _named(self, folder: Path, name: str) -> Path:
+        path = folder / str(self.chosen[name])
+        if not path.is_file():
+            there = [file.name for file in sorted(folder.iterdir()) if file.is_file()]
+            message = registry.unknown(str(self.chosen[name]), there, "file")
+            raise DataError(f"dataset.{name}: {folder} has {message}")
+        return path
+
+
+def read_file(path: Path) -> Split:
+    """Reads one data file.
+
+    Raises:
+        DataError: Its kind is unknown, it is empty, or it cannot be read; with the line where it went wrong.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: textxfer reads {' '.join(sorted(READERS))}, not {path.suffix or 'files without ending'}")
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: is empty")
+        rows = reader(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(rows) == 0:
+        raise DataError(f"{path}: has no rows")
+    return Split(rows, str(path))

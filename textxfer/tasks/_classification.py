@@ -1,0 +1,141 @@
+"""What sentiment and topic share: texts or pairs in, one label or a set of labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textxfer.data.checks import label_set
+from textxfer.data.encode import encode_texts
+from textxfer.labels import LabelSet
+from textxfer.records import Batch, Encoded, Predictions, Splits
+
+if TYPE_CHECKING:
+    import datasets
+    import numpy as np
+    import torch
+
+
+class Classification:
+    """Labels for texts; keeps the promises of `Task`.
+
+    Args:
+        labels: Names and order of the labels. Default: found in the data.
+        multi_label: Whether a text may have any number of labels.
+        ordered: Whether the labels have an order, as stars have.
+        max_length: In tokens; longer texts are cut.
+    """
+
+    name: ClassVar[str]
+    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    pipeline_tag: ClassVar[str] = "text-classification"
+    required_columns: ClassVar[tuple[str, ...]] = ("text", "label")
+    select_by = "macro_f1"
+
+    def __init__(
+        self,
+        labels: Sequence[str] | None = None,
+        multi_label: bool = False,
+        ordered: bool = False,
+        max_length: int = 256,
+    ) -> None:
+        self.label_names = tuple(labels) if labels else None
+        self.multi_label = multi_label
+        self.ordered = ordered
+        self.max_length = max_length
+        self.predicts = "label sets" if multi_label else "labels"
+        self.default_metrics = ("accuracy", "macro_f1", *(("mean_distance", "within_one") if ordered else ()))
+
+    def prepare(self, splits: Splits) -> tuple[Splits, LabelSet | None]:
+        """Checks every row's label and gives the label set; see `Task.prepare`."""
+        return splits, label_set(splits, self.label_names, several=self.multi_label)
+
+    def cut_by(self, rows: datasets.Dataset) -> tuple[Sequence[Any] | None, Sequence[Any] | None]:
+        """Gives each row's label, or labels, as its stratum."""
+        labels = rows["label"][:]
+        return [tuple(sorted(label)) for label in labels] if self.multi_label else labels, None
+
+    def encode(self, rows: datasets.Dataset, tokenizer: Any, labels: LabelSet | None) -> Encoded:
+        """Tokenises texts and, where rows have labels, gives their ids; see `Task.encode`."""
+        pairs = rows["text_pair"][:] if "text_pair" in rows.column_names else None
+        encoded = encode_texts(tokenizer, rows["text"][:], pairs, max_length=self.max_length)
+        if labels is None or "label" not in rows.column_names:
+            return encoded
+        return replace(encoded, targets=self._targets(rows["label"][:], labels))
+
+    def _targets(self, values: list[Any], labels: LabelSet) -> np.ndarray:
+        import numpy as np
+
+        if not self.multi_label:
+            return np.array([labels.label2id[value] for value in values], dtype=np.int64)
+        targets = np.zeros((len(values), len(labels)), dtype=np.float32)
+        for row, names in enumerate(values):
+            targets[row, [labels.label2id[name] for name in names]] = 1
+        return targets
+
+    def loss(
+        self,
+        output: Any,
+        batch: Batch,
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Gives the cross-entropy summed over examples; for label sets, of each label's yes or no, averaged over labels.
+
+        A class weight multiplies the terms of its label; label smoothing mixes targets with the uniform one.
+        """
+        from torch.nn import functional
+
+        logits, targets = output.logits.float(), batch.targets
+        if not self.multi_label:
+            return functional.cross_entropy(
+                logits, targets, weight=class_weights, label_smoothing=label_smoothing, reduction="sum"
+            )
+        smooth = targets * (1 - label_smoothing) + label_smoothing / 2
+        each = functional.binary_cross_entropy_with_logits(logits, smooth, weight=class_weights, reduction="none")
+        return each.mean(dim=1).sum()
+
+    def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, torch.Tensor]:
+        """Keeps the logits (B, C)."""
+        return {"logits": output.logits.float()}
+
+    def decode(self, reduced: Mapping[str, Any], encoded: Encoded, rows: datasets.Dataset) -> Predictions:
+        """Takes the most probable label, or every label of probability 0.5 or more; see `Task.decode`."""
+        import numpy as np
+
+        logits = reduced["logits"].astype(np.float64)
+        if self.multi_label:
+            probabilities = 1 / (1 + np.exp(-logits))
+            predicted = (probabilities >= 0.5).astype(np.int64)
+        else:
+            shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+            probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+            predicted = logits.argmax(axis=1)
+        references = encoded.targets.astype(np.int64) if encoded.targets is not None else None
+        ids = rows["id"][:] if "id" in rows.column_names else [str(number) for number in range(len(rows))]
+        return Predictions(ids, predicted, references, probabilities=probabilities.astype(np.float32))
+
+    def records(self, predictions: Predictions, labels: LabelSet | None) -> Iterator[dict[str, Any]]:
+        """Gives id, reference, prediction and the probability of every label, by name."""
+        assert labels is not None and predictions.probabilities is not None
+
+        def named(value: Any) -> Any:
+            if self.multi_label:
+                return [name for name, chosen in zip(labels.names, value, strict=True) if chosen]
+            return labels.names[value]
+
+        for row, row_id in enumerate(predictions.ids):
+            record = {"id": row_id}
+            if predictions.references is not None:
+                record["reference"] = named(predictions.references[row])
+            record["prediction"] = named(predictions.predicted[row])
+            shares = predictions.probabilities[row].tolist()
+            record["probabilities"] = dict(zip(labels.names, shares, strict=True))
+            yield record
+
+    def settings(self) -> dict[str, Any]:
+        """Gives the task's name and how texts are read."""
+        settings: dict[str, Any] = {"task": self.name, "max_length": self.max_length}
+        return settings | {key: True for key in ("multi_label", "ordered") if getattr(self, key)}

@@ -1,0 +1,326 @@
+"""From a recipe to objects; the only module that reads a recipe's fields.
+
+`prepare` does all that needs no weights and so finds most mistakes within seconds; `assemble` loads the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textxfer import registry
+from textxfer.data.columns import select_columns
+from textxfer.data.splits import cut
+from textxfer.errors import DataError, RecipeError
+from textxfer.evaluation.evaluate import Evaluation, evaluate
+from textxfer.labels import LabelSet
+from textxfer.modeling.build import build, settle_labels
+from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
+from textxfer.modeling.freezing import Frozen, freeze
+from textxfer.records import Encoded, Splits
+from textxfer.recipe.checks import task_of
+from textxfer.recipe.schema import Recipe
+from textxfer.sources.files import Files
+from textxfer.sources.hub import Hub
+from textxfer.sources.memory import Memory
+from textxfer.tasks import Task
+from textxfer.training.best import Best
+from textxfer.training.optimizer import adamw
+from textxfer.training.plan import Plan
+from textxfer.training.step import Stepper
+from textxfer.training.stopping import StopSignal
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Checked and cut rows.
+
+    Attributes:
+        task: The recipe's.
+        splits: Ready to encode.
+        labels: None for answers.
+        notes: What the user should know, a sentence each.
+    """
+
+    task: Task
+    splits: Splits
+    labels: LabelSet | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything but the weights.
+
+    Attributes:
+        recipe: Resolved.
+        rows: Checked and cut; labels in their final order.
+        checkpoint: Opened.
+        encoded: Examples of each split by name.
+        plan: The steps.
+    """
+
+    recipe: Recipe
+    rows: Rows
+    checkpoint: Checkpoint
+    encoded: dict[str, Encoded]
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything, ready to run.
+
+    Attributes:
+        model: The stock model, fp32, on its device.
+        wrapped: The same, prepared for the processes and precision of the run.
+        optimizer: Not wrapped.
+        stepper: Takes the steps.
+        best: Keeps the best weights; None where there is no validation split.
+        frozen: What is not trained.
+        evaluate: Evaluates a split by name; `final=True` in fp32, as stock transformers will.
+        notes: What the user should know.
+    """
+
+    model: torch.nn.Module
+    wrapped: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    stepper: Stepper
+    best: Best | None
+    frozen: Frozen
+    evaluate: Callable[..., Evaluation]
+    notes: tuple[str, ...]
+
+
+def load_rows(recipe: Recipe, given: Any = None) -> Rows:
+    """Loads, checks and cuts the rows of a recipe.
+
+    Args:
+        recipe: What and how.
+        given: Splits or rows from Python, which then stand in for `dataset.path` and `dataset.hub`.
+
+    Raises:
+        DataError: One line for each mistake.
+    """
+    data, task = recipe.dataset, task_of(recipe)
+    source = Memory(given) if given is not None else _source(recipe)
+    columns = {name: getattr(data, name) for name in task.required_columns}
+    if data.text_pair is not None and "text" in columns:
+        columns["text_pair"] = data.text_pair
+    raw = source.load()
+    splits = select_columns(raw, columns, limit=data.limit, label_delimiter=data.label_delimiter)
+    splits, labels = task.prepare(splits)
+    strata, groups = task.cut_by(splits.train.rows)
+    single_file = isinstance(source, Files) and source.path.is_file()
+    splits = cut(
+        splits,
+        strata,
+        groups,
+        validation_fraction=data.validation_fraction,
+        test_fraction=data.test_fraction if single_file else 0.0,
+        seed=data.split_seed,
+    )
+    if labels is not None:
+        labels = _recounted(labels, splits)
+    notes = []
+    if isinstance(source, Files) and (unused := source.unused()):
+        notes.append(f"{source.path}: not used: {', '.join(unused)}")
+    if raw.validation is None and splits.validation is not None:
+        notes.append(f"no validation split: {len(splits.validation)} rows were cut from train")
+    if splits.test is None:
+        notes.append("no test split: the final scores are those on validation, which chose the weights")
+    return Rows(task, splits, labels, tuple(notes))
+
+
+def prepare(recipe: Recipe, given: Any = None) -> Prepared:
+    """Does everything that needs no weights.
+
+    Raises:
+        TextxferError: The data or the checkpoint are wrong, or do not fit the recipe.
+    """
+    rows = load_rows(recipe, given)
+    _check_fit(recipe, rows)
+    checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)
+    rows = replace(rows, labels=settle_labels(checkpoint, rows.labels))
+    task = rows.task
+    if checkpoint.most_tokens is not None and task.max_length > checkpoint.most_tokens:
+        _shorten(task, checkpoint.most_tokens)
+        rows = replace(rows, notes=(*rows.notes, f"max_length is {task.max_length}, the checkpoint's limit"))
+    encoded = {
+        name: task.encode(split.rows, checkpoint.tokenizer, rows.labels) for name, split in rows.splits.present()
+    }
+    plan = _plan(recipe, encoded["train"])
+    _check_plan(recipe, plan, rows.splits)
+    return Prepared(recipe, rows, checkpoint, encoded, plan)
+
+
+def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | None = None) -> Training:
+    """Loads the weights and builds everything that trains and judges them.
+
+    Raises:
+        CheckpointError: The weights cannot be loaded.
+        RecipeError: `freeze` asks for more than there is.
+    """
+    recipe, rows, train = prepared.recipe, prepared.rows, prepared.recipe.train
+    task, labels = rows.task, rows.labels
+    built = build(
+        prepared.checkpoint,
+        task.auto_class,
+        labels,
+        multi_label=getattr(task, "multi_label", False),
+        dropout=train.dropout,
+        seed=train.seed,
+    )
+    model = built.model
+    frozen = freeze(model, recipe.freeze.layers, recipe.freeze.embeddings)
+    if frozen.trainable == 0:
+        raise RecipeError("freeze: nothing is left to train")
+    if train.activation_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    model.to(accelerator.device)
+    optimizer = adamw(model, train.learning_rate, train.weight_decay)
+    wrapped, prepared_optimizer = accelerator.prepare(model, optimizer)
+    stepper = Stepper(
+        wrapped,
+        prepared_optimizer,
+        prepared.encoded["train"],
+        _loss(recipe, task, labels, prepared.encoded["train"], accelerator),
+        accelerator,
+        frozen=frozen.modules,
+        pad_token_id=prepared.checkpoint.tokenizer.pad_token_id,
+        micro_batch_size=train.micro_batch_size,
+        max_grad_norm=train.max_grad_norm,
+        seed=train.seed,
+    )
+    judge = _judge(prepared, model, accelerator, stop)
+    best = None
+    if rows.splits.validation is not None:
+        select_by = recipe.evaluate.select_by or _default_choice(recipe, task)
+        better = registry.load("metrics", select_by).greater_is_better
+        best = Best(model, lambda: judge("validation").scores, select_by, better, train.patience)
+    return Training(model, wrapped, optimizer, stepper, best, frozen, judge, _head_notes(built.new, built.dropped))
+
+
+def _source(recipe: Recipe) -> Files | Hub:
+    data = recipe.dataset
+    names = {"train": data.train, "validation": data.validation, "test": data.test}
+    if data.path is not None:
+        return Files(Path(data.path), **names)
+    assert data.hub is not None
+    return Hub(data.hub, data.config, data.revision, **names)
+
+
+def _recounted(labels: LabelSet, splits: Splits) -> LabelSet:
+    counts = dict.fromkeys(labels.names, 0)
+    for value in splits.train.rows["label"][:]:
+        for name in value if isinstance(value, list) else [value]:
+            counts[name] += 1
+    return LabelSet(labels.names, tuple(counts.values()))
+
+
+def _check_fit(recipe: Recipe, rows: Rows) -> None:
+    """Stops where the recipe asks for what these rows cannot give."""
+    problems = []
+    if rows.labels is not None:
+        for name in recipe.evaluate.metrics or ():
+            if registry.load("metrics", name).needs == "two labels" and len(rows.labels) != 2:
+                problems.append(f"evaluate.metrics: `{name}` needs two labels, and there are {len(rows.labels)}; try macro_f1")
+        weights = recipe.train.class_weights
+        for name in weights if isinstance(weights, dict) else ():
+            if name not in rows.labels.names:
+                problems.append(f"train.class_weights: {registry.unknown(name, rows.labels.names, 'label')}")
+    if rows.splits.validation is None:
+        if recipe.evaluate.select_by is not None:
+            problems.append("evaluate.select_by: there is no validation split to choose the best weights on")
+        if recipe.train.patience is not None:
+            problems.append("train.patience: there is no validation split to watch")
+    if problems:
+        raise RecipeError(*problems)
+
+
+def _check_plan(recipe: Recipe, plan: Plan, splits: Splits) -> None:
+    patience = recipe.train.patience
+    if patience is not None and splits.validation is not None and patience >= plan.evaluations:
+        raise RecipeError(
+            f"train.patience: is {patience}, but the run evaluates {plan.evaluations} times ({plan.steps} steps, every "
+            f"{recipe.train.evaluate_every}): it can never fire"
+        )
+
+
+def _shorten(task: Task, limit: int) -> None:
+    stride = getattr(task, "stride", None)
+    if stride is not None and stride + 8 >= limit:
+        raise DataError(f"task.stride: is {stride}, but the checkpoint takes {limit} tokens at most; make it smaller")
+    task.max_length = limit
+
+
+def _plan(recipe: Recipe, encoded: Encoded) -> Plan:
+    train = recipe.train
+    names = (
+        "epochs batch_size learning_rate warmup_ratio schedule max_steps evaluate_every save_every log_every patience "
+        "batching seed"
+    ).split()
+    return Plan(encoded.lengths, **{name: getattr(train, name) for name in names})
+
+
+def _loss(
+    recipe: Recipe, task: Task, labels: LabelSet | None, encoded: Encoded, accelerator: Accelerator
+) -> Callable[..., torch.Tensor]:
+    import torch
+
+    options: dict[str, Any] = {"label_smoothing": recipe.train.label_smoothing}
+    weights = recipe.train.class_weights
+    if labels is not None and weights == "balanced":
+        # The mean weight of a training row is 1 (scikit-learn's "balanced").
+        total = sum(labels.counts)
+        each = [total / (len(labels) * max(count, 1)) for count in labels.counts]
+        options["class_weights"] = torch.tensor(each, device=accelerator.device)
+    elif labels is not None and isinstance(weights, dict):
+        each = [weights.get(name, 1.0) for name in labels.names]
+        options["class_weights"] = torch.tensor(each, device=accelerator.device)
+    return partial(task.loss, **options)
+
+
+def _judge(
+    prepared: Prepared, model: torch.nn.Module, accelerator: Accelerator, stop: StopSignal | None
+) -> Callable[..., Evaluation]:
+    def judge(split: str, final: bool = False) -> Evaluation:
+        rows = getattr(prepared.rows.splits, split).rows
+        return evaluate(
+            model,
+            prepared.rows.task,
+            prepared.encoded[split],
+            rows,
+            prepared.rows.labels,
+            prepared.recipe.evaluate.metrics or (),
+            pad_token_id=prepared.checkpoint.tokenizer.pad_token_id,
+            autocast=None if final else accelerator.autocast,
+            accelerator=accelerator,
+            between=stop.check_alone if stop is not None else None,
+        )
+
+    return judge
+
+
+def _default_choice(recipe: Recipe, task: Task) -> str:
+    metrics = recipe.evaluate.metrics or task.default_metrics
+    return task.select_by if task.select_by in metrics else metrics[0]
+
+
+def _head_notes(new: tuple[str, ...], dropped: str | None) -> tuple[str, ...]:
+    notes = []
+    if dropped is not None:
+        notes.append(f"the checkpoint's own head was not kept: {dropped}")
+    if new:
+        modules = sorted({name.rpartition(".")[0] for name in new})
+        notes.append(f"new in this model, to be trained from nothing: {', '.join(modules)}")
+    else:
+        notes.append("the checkpoint's own head is kept")
+    return tuple(notes)

@@ -1,0 +1,68 @@
+"""What a run ran on: versions, hardware, and fingerprints of data and weights."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from textxfer.records import Splits
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+PACKAGES = ("textxfer", "torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "numpy")
+ROWS_AT_A_TIME = 10_000
+
+
+def describe(accelerator: Accelerator) -> dict[str, Any]:
+    """Gives versions and hardware, as environment.json has them."""
+    import torch
+
+    device = accelerator.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {package: _version(package) for package in PACKAGES},
+        "device": {"type": device.type, "name": name, "processes": accelerator.num_processes, "cores": os.cpu_count()},
+        "precision": {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision),
+    }
+
+
+def data_fingerprint(splits: Splits) -> str:
+    """Gives the SHA-256 of all rows that a task sees, split by split: of content, not of names or dates."""
+    digest = hashlib.sha256()
+    for name, split in splits.present():
+        digest.update(f"{name}\n".encode())
+        for start in range(0, len(split), ROWS_AT_A_TIME):
+            digest.update(json.dumps(split.rows[start : start + ROWS_AT_A_TIME], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def weight_fingerprint(model: torch.nn.Module) -> str:
+    """Gives the SHA-256 of all parameters and buffers of a model, name by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def recipe_fingerprint(resolved: Mapping[str, Any]) -> str:
+    """Gives the SHA-256 of a resolved recipe, leaving out what does not change the model."""
+    kept = {key: value for key, value in resolved.items() if key not in ("name", "output", "plugins")}
+    train = {key: value for key, value in kept["train"].items() if key not in ("log_every", "save_every")}
+    return hashlib.sha256(json.dumps(kept | {"train": train}, sort_keys=True).encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

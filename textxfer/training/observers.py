@@ -1,0 +1,160 @@
+"""Who watches a run: the console, and log.jsonl. Your own overrides any method of `Observer`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from textxfer.modeling.freezing import Frozen
+from textxfer.records import Scores
+
+ESTIMATE_AFTER = 10
+"""Steps after which the time left is told where no bar shows it."""
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """A line about training.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps of the whole run.
+        epoch: Passes done.
+        loss: Mean since the last line.
+        grad_norm: Of the last step, before clipping.
+        learning_rate: Of the last step.
+    """
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    grad_norm: float
+    learning_rate: float
+
+
+class Observer:
+    """Sees what happens; override what you need."""
+
+    def on_note(self, note: str) -> None:
+        """Called with a sentence that the user should know."""
+
+    def on_model(self, frozen: Frozen) -> None:
+        """Called when the model is built, with what is trained of it."""
+
+    def on_start(self, step: int, steps: int, examples_per_step: int) -> None:
+        """Called before the first step of this process; `step` is above 0 where a run is resumed."""
+
+    def on_step(self, step: int) -> None:
+        """Called after each step with the number of steps done."""
+
+    def on_log(self, log: StepLog) -> None:
+        """Called every `log_every` steps."""
+
+    def on_scores(self, step: int, epoch: float, split: str, scores: Scores, best: bool) -> None:
+        """Called after each evaluation; `best` says whether it is the best so far."""
+
+    def on_end(self) -> None:
+        """Called when training ends, however it ends."""
+
+
+class JsonLines(Observer):
+    """Writes log.jsonl."""
+
+    def __init__(self, path: Path, start: int = 0) -> None:
+        self.path = path
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= start]
+            path.write_text("".join(f"{line}\n" for line in kept))
+
+    def on_log(self, log: StepLog) -> None:
+        """Writes step, epoch, loss, gradient norm and learning rate."""
+        names = ("step", "epoch", "loss", "grad_norm", "learning_rate")
+        self._write({name: _short(getattr(log, name)) for name in names})
+
+    def on_scores(self, step: int, epoch: float, split: str, scores: Scores, best: bool) -> None:
+        """Writes step, epoch, split and every metric."""
+        loss = {} if scores.loss is None else {"loss": scores.loss}
+        self._write({"step": step, "epoch": _short(epoch), "split": split, **loss, **scores.values})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class Console(Observer):
+    """Draws a bar on a terminal; writes plain lines elsewhere."""
+
+    def __init__(self, stream: TextIO | None = None, interactive: bool | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.interactive = self.stream.isatty() if interactive is None else interactive
+        self.bar: Any = None
+
+    def on_note(self, note: str) -> None:
+        """Shows the sentence."""
+        self._say(note)
+
+    def on_model(self, frozen: Frozen) -> None:
+        """Shows how many parameters of each part are trained."""
+        self._say(f"{'':<20}{'trained':>14}{'in all':>14}")
+        for size in frozen.table:
+            self._say(f"{size.part:<20}{size.trainable:>14,}{size.total:>14,}")
+        self._say(f"{'all':<20}{frozen.trainable:>14,}{frozen.total:>14,}")
+
+    def on_start(self, step: int, steps: int, examples_per_step: int) -> None:
+        """Opens the bar."""
+        from tqdm import tqdm
+
+        self.began, self.first, self.steps, self.per_step = time.monotonic(), step, steps, examples_per_step
+        if self.interactive:
+            self.bar = tqdm(total=steps, initial=step, desc="training", unit="step", file=self.stream, leave=False)
+
+    def on_step(self, step: int) -> None:
+        """Moves the bar; without one, tells the time left once."""
+        if self.bar is not None:
+            self.bar.update(step - self.bar.n)
+        elif step - self.first == ESTIMATE_AFTER and step < self.steps:
+            seconds = (time.monotonic() - self.began) / ESTIMATE_AFTER * (self.steps - step)
+            self._say(f"{self.steps} steps; about {duration(seconds)} left, evaluations not counted")
+
+    def on_log(self, log: StepLog) -> None:
+        """Shows the loss and the speed."""
+        speed = (log.step - self.first) * self.per_step / max(time.monotonic() - self.began, 1e-9)
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {log.loss:.3f}, {speed:.0f} examples/s")
+        else:
+            self._say(f"step {log.step}/{log.steps}  loss {log.loss:.4f}  {speed:.0f} examples/s")
+
+    def on_scores(self, step: int, epoch: float, split: str, scores: Scores, best: bool) -> None:
+        """Shows the scores of an evaluation."""
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.values.items())
+        self._say(f"epoch {epoch:.1f}, step {step}: {split} {shown}{'  (best so far)' if best else ''}")
+
+    def on_end(self) -> None:
+        """Closes the bar."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def _say(self, line: str) -> None:
+        if self.bar is not None:
+            self.bar.write(line, file=self.stream)
+        else:
+            print(line, file=self.stream, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Gives a time in words: "45 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _short(value: float) -> float:
+    return value if isinstance(value, int) else float(f"{value:.6g}")

@@ -1,0 +1,147 @@
+"""One optimizer step, in as many micro-batches and on as many processes as it takes.
+
+Losses are summed over examples and divided by the examples of the whole step on all processes, so that cutting a step
+changes nothing. Dropout is drawn from (seed, step, process): a step can be repeated, and a run resumed at any step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from textxfer.data.batching import collate
+from textxfer.modeling.freezing import train_mode
+from textxfer.records import Batch, Encoded
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A step that was taken.
+
+    Attributes:
+        loss: Mean over the step's examples on this process's share, times the number of processes.
+        grad_norm: Before clipping.
+    """
+
+    loss: torch.Tensor
+    grad_norm: torch.Tensor
+
+
+class Stepper:
+    """Takes optimizer steps.
+
+    Args:
+        model: Prepared by the accelerator.
+        optimizer: Prepared by the accelerator.
+        encoded: The training examples, with targets.
+        loss: Of a forward pass's output and its batch, summed over examples.
+        accelerator: Of the run.
+        frozen: Modules that stay in eval mode.
+        pad_token_id: Of the tokenizer.
+        micro_batch_size: Examples of a forward pass; `auto` starts with all and halves when memory runs out.
+        max_grad_norm: Gradients are scaled down to it; None: never.
+        seed: Of dropout.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        optimizer: Any,
+        encoded: Encoded,
+        loss: Callable[[Any, Batch], torch.Tensor],
+        accelerator: Accelerator,
+        *,
+        frozen: Sequence[torch.nn.Module] = (),
+        pad_token_id: int = 0,
+        micro_batch_size: int | Literal["auto"] = "auto",
+        max_grad_norm: float | None = 1.0,
+        seed: int = 0,
+    ) -> None:
+        self.model, self.optimizer, self.encoded, self.loss = model, optimizer, encoded, loss
+        self.accelerator, self.frozen, self.pad_token_id = accelerator, frozen, pad_token_id
+        self.halves = micro_batch_size == "auto"
+        self.micro_batch_size = len(encoded) if micro_batch_size == "auto" else micro_batch_size
+        self.max_grad_norm, self.seed = max_grad_norm, seed
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def take(self, indices: np.ndarray, step: int, rate: float) -> Taken:
+        """Takes one step.
+
+        Args:
+            indices: The examples of the step, over all processes.
+            step: Its number, from 0.
+            rate: Its learning rate.
+        """
+        taken = self.gradients(indices, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return taken
+
+    def gradients(self, indices: np.ndarray, step: int) -> Taken:
+        """Leaves the clipped gradients of a step in the parameters; repeats with halves when memory runs out."""
+        from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
+        while True:
+            try:
+                return self._gradients(indices, step)
+            except RuntimeError as error:
+                alone = self.accelerator.num_processes == 1
+                size = min(self.micro_batch_size, len(indices))
+                if not (self.halves and alone and size > 1 and should_reduce_batch_size(error)):
+                    raise
+                self.micro_batch_size = size // 2
+            self.optimizer.zero_grad(set_to_none=True)
+            clear_device_cache(garbage_collection=True)
+
+    def _gradients(self, indices: np.ndarray, step: int) -> Taken:
+        import torch
+
+        accelerator = self.accelerator
+        rank, world = accelerator.process_index, accelerator.num_processes
+        torch.manual_seed(_mixed(self.seed, step, rank))
+        train_mode(self.model, self.frozen)
+        parts = self._parts(indices, rank, world)
+        total = torch.zeros((), device=accelerator.device)
+        for number, (part, counts) in enumerate(parts):
+            batch = collate(self.encoded, part, pad_token_id=self.pad_token_id, device=accelerator.device)
+            last = number == len(parts) - 1
+            with accelerator.autocast() if last else _unsynchronised(accelerator, self.model):
+                output = self.model(**batch.inputs())
+                # DDP averages over processes; the step's loss is a sum.
+                loss = self.loss(output, batch) * (counts * world / len(indices))
+                accelerator.backward(loss)
+            total += loss.detach()
+        norm = accelerator.clip_grad_norm_(self.parameters, self.max_grad_norm or float("inf"))
+        return Taken(total, norm)
+
+    def _parts(self, indices: np.ndarray, rank: int, world: int) -> list[tuple[np.ndarray, int]]:
+        """Gives this process's micro-batches, each with 1; or one with 0, where there are fewer examples than processes."""
+        mine = indices[rank::world]
+        if len(mine) == 0:
+            return [(indices[:1], 0)]
+        mine = mine[(-self.encoded.lengths[mine]).argsort(kind="stable")]
+        size = self.micro_batch_size
+        return [(mine[at : at + size], 1) for at in range(0, len(mine), size)]
+
+
+@contextmanager
+def _unsynchronised(accelerator: Accelerator, model: torch.nn.Module) -> Iterator[None]:
+    """A micro-batch whose gradients are not yet exchanged between processes."""
+    with accelerator.autocast(), accelerator.no_sync(model):
+        yield
+
+
+def _mixed(seed: int, step: int, rank: int) -> int:
+    """Gives one 63-bit seed for (seed, step, process)."""
+    import numpy as np
+
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
