@@ -40,6 +40,8 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path, settings: Mapping
         with quiet_transformers():
             model.save_pretrained(temporary)  # type: ignore[operator]
             tokenizer.save_pretrained(temporary)
+        for file in temporary.glob("*.safetensors"):  # written readable for the owner alone
+            file.chmod((temporary / "config.json").stat().st_mode)
         replace_folder(temporary, folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)

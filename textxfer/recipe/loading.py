@@ -62,6 +62,7 @@ def _from_file(path: Path) -> Document:
         if "extends" in base.data:
             mark = base.mark(("extends",))
             base.problems.append(Problem(("extends",), "a recipe that is extended cannot extend another", mark))
+        base.data.pop("name", None)
         document = _merged(base, document)
     document.data.setdefault("name", path.stem)
     return document
@@ -139,7 +140,7 @@ def _merged(base: Document, child: Document) -> Document:
             both[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
         return both
 
-    data = merge({key: value for key, value in base.data.items() if key != "name"}, child.data)
+    data = merge(base.data, child.data)
     return Document(data, base.marks | child.marks, [*base.problems, *child.problems])
 
 
