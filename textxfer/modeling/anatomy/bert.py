@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from textxfer.modeling.anatomy._parts import Parts
+from textxfer.modeling.anatomy._parts import Parts, view
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,3 +26,16 @@ def most_tokens(config: Any) -> int | None:
     """Gives the number of positions that tokens can take."""
     offset = config.pad_token_id + 1 if config.model_type in OFFSET_POSITIONS else 0
     return int(config.max_position_embeddings) - offset
+
+
+def pooled_token(config: Any) -> str | None:
+    """Gives which token the classification head looks at."""
+    return "first"
+
+
+def without_prefix(backbone: Any, count: int, states: nn.Module, whole: bool) -> nn.Module:
+    """Gives a view that starts from the states after layer `count` - 1."""
+    encoder = view(backbone.encoder, layer=backbone.encoder.layer[count:])
+    if not hasattr(backbone, "embeddings_project"):
+        return view(backbone, embeddings=states, encoder=encoder)
+    return view(backbone, embeddings=states, embeddings_project=states, encoder=encoder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from textxfer.modeling.anatomy._parts import Parts
+from textxfer.modeling.anatomy._parts import Parts, view
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,3 +20,13 @@ def locate(backbone: nn.Module) -> Parts:
 def most_tokens(config: Any) -> int | None:
     """Gives the length that its rotary positions were made for."""
     return int(config.max_position_embeddings)
+
+
+def pooled_token(config: Any) -> str | None:
+    """Gives which token the classification head looks at; None where it takes the mean of all."""
+    return "first" if config.classifier_pooling == "cls" else None
+
+
+def without_prefix(backbone: Any, count: int, states: nn.Module, whole: bool) -> nn.Module:
+    """Gives a view that starts from the states after layer `count` - 1."""
+    return view(backbone, embeddings=states, layers=backbone.layers[count:])

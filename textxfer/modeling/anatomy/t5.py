@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from textxfer.modeling.anatomy._parts import Parts
+from textxfer.modeling.anatomy._parts import Parts, view
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,15 +13,51 @@ DROPOUT_FIELDS = ("dropout_rate", "classifier_dropout")
 
 
 def locate(backbone: nn.Module) -> Parts:
-    """Gives the parts; the embeddings serve both stacks, and the decoder is frozen with the whole backbone only."""
+    """Gives the parts; the embeddings serve both stacks, and the decoder is frozen with the whole backbone only.
+
+    The encoder has one dropout module for its input and its output; frozen with the embeddings, it leaves both alone.
+    """
     encoder, decoder = backbone.encoder, backbone.decoder
     return Parts(
-        embeddings=[backbone.shared, encoder.embed_tokens, decoder.embed_tokens],
+        embeddings=[backbone.shared, encoder.embed_tokens, decoder.embed_tokens, encoder.dropout],
         layers=list(encoder.block),
-        top=[encoder.final_layer_norm, encoder.dropout, *decoder.block, decoder.final_layer_norm, decoder.dropout],
+        top=[encoder.final_layer_norm, *decoder.block, decoder.final_layer_norm, decoder.dropout],
+        last=decoder.block[-1],
     )
 
 
 def most_tokens(config: Any) -> int | None:
     """Gives None: relative positions set no limit."""
     return None
+
+
+def pooled_token(config: Any) -> str | None:
+    """Gives which token the classification head looks at: the end token."""
+    return "last"
+
+
+def without_prefix(backbone: Any, count: int, states: nn.Module, whole: bool) -> nn.Module:
+    """Gives a view that starts from the encoder's states after block `count` - 1; `whole`: from the decoder's last.
+
+    Block 0 makes the relative positions for all blocks of a stack, so its table moves up to the first that is left.
+    """
+    from torch import nn
+
+    encoder, decoder = backbone.encoder, backbone.decoder
+    blocks = list(encoder.block[count:])
+    if blocks:
+        blocks[0] = _with_positions(blocks[0], encoder.block[0])
+    seen = view(encoder, embed_tokens=states, block=nn.ModuleList(blocks))
+    if whole:
+        decoder = view(decoder, embed_tokens=states, block=nn.ModuleList())
+    return view(backbone, encoder=seen, decoder=decoder)
+
+
+def _with_positions(block: Any, lowest: Any) -> Any:
+    from torch import nn
+
+    table = lowest.layer[0].SelfAttention.relative_attention_bias
+    attention = view(block.layer[0].SelfAttention, relative_attention_bias=table)
+    attention.has_relative_attention_bias = True
+    layers = [view(block.layer[0], SelfAttention=attention), *block.layer[1:]]
+    return view(block, layer=nn.ModuleList(layers))
