@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests import tiny
+from tests.trained import train
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -67,11 +68,15 @@ def questions() -> list[dict[str, Any]]:
     rows = []
     for number in range(10):
         hour = ["nine", "six", "the old library", "weekdays"][number % 4]
-        context = f"note {number}: the library opens at {hour} and closes at night. we loved the view and the breakfast."
+        context = (
+            f"note {number}: the library opens at {hour} and closes at night. we loved the view and the breakfast."
+        )
         start = context.index(hour)
         answers = {"text": [hour], "answer_start": [start]}
         empty = {"text": [], "answer_start": []}
-        rows.append({"id": f"q{number}a", "question": "when opens the library?", "context": context, "answers": answers})
+        rows.append(
+            {"id": f"q{number}a", "question": "when opens the library?", "context": context, "answers": answers}
+        )
         second = empty if number % 5 < 2 else {"text": ["the view"], "answer_start": [context.index("the view")]}
         rows.append({"id": f"q{number}b", "question": "what was loved?", "context": context, "answers": second})
     return rows
@@ -110,3 +115,16 @@ def recipe(bert: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         return base
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained(checkpoints: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Gives the run folder of a family's tiny checkpoint after some steps of a task, made once."""
+    made: dict[tuple[str, str], Path] = {}
+
+    def get(family: str = "bert", task: str = "sentiment") -> Path:
+        if (family, task) not in made:
+            made[family, task] = train(checkpoints(family), task, tmp_path_factory.mktemp(f"runs-{family}"))
+        return made[family, task]
+
+    return get

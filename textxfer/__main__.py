@@ -15,20 +15,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code."""
     import textxfer
 
-    parser = argparse.ArgumentParser(prog="textxfer", description="Transfer learning for text, from a recipe.")
+    parser = argparse.ArgumentParser(
+        prog="textxfer", description="Transfer learning for text, from a recipe.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"textxfer {textxfer.__version__}")
     choices = parser.add_subparsers(metavar="COMMAND", required=True)
     for info in pkgutil.iter_modules(commands.__path__):
+        if info.name.startswith("_"):
+            continue
         command = importlib.import_module(f"textxfer.commands.{info.name}")
-        own = choices.add_parser(info.name, help=command.SUMMARY, description=command.SUMMARY)
+        own = choices.add_parser(info.name, help=command.SUMMARY, description=command.SUMMARY, allow_abbrev=False)
         command.add_arguments(own)
         own.set_defaults(execute=command.execute)
     parsed, rest = parser.parse_known_args(arguments)
-    if hasattr(parsed, "overrides") and not any(word.startswith("-") for word in rest):
-        parsed.overrides += rest  # key=value after an option: argparse leaves it over
-    elif rest:
-        parser.error(f"unknown arguments: {' '.join(rest)}")
-    return commands.run_command(parsed.execute, parsed)
+    return commands.run_command(parsed.execute, commands.with_rest(parser, parsed, rest))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+
 
 @dataclass(frozen=True)
 class LabelSet:
@@ -57,17 +59,18 @@ def label_name(value: object) -> str | None:
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Sorts label names: numbers ascending where all are numbers, else by code point."""
     unique = sorted(set(names))
-    if all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) for name in unique):
+    if all(NUMBER.fullmatch(name) for name in unique):
         unique.sort(key=float)
     return tuple(unique)
 
 
 def twins(counts: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Finds pairs of labels that differ only in case, spaces or Unicode form ("Pos", "pos ")."""
+    """Finds pairs of labels that look like one: "Pos" and "pos " (case, spaces, Unicode form), "1" and "1.0"."""
     seen: dict[str, str] = {}
     found = []
     for name in counts:
         key = unicodedata.normalize("NFKC", name).strip().casefold()
+        key = repr(float(key)) if NUMBER.fullmatch(key) else key
         if key in seen:
             found.append((seen[key], name))
         seen.setdefault(key, name)

@@ -13,8 +13,10 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import pkgutil
 import sys
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -48,9 +50,9 @@ def register(family: str, name: str) -> Callable[[Member], Member]:
     module = sys._getframe(1).f_globals["__name__"]
 
     def add(member: Member) -> Member:
-        taken = name in _built_in(family) or _registered.get((family, name), (None, module))[1] != module
-        if taken:
-            raise RecipeError(f"{family}: the name `{name}` is taken; register it under another")
+        owner = built_in(family).get(name) or _registered.get((family, name), (None, module))[1]
+        if owner != module:
+            raise RecipeError(f"{family}: the name `{name}` is taken by {owner}; register it under another")
         _registered[family, name] = (member, module)
         return member
 
@@ -61,7 +63,7 @@ def names(family: str) -> tuple[str, ...]:
     """Gives the sorted names of a shelf, without importing its members."""
     _load_entry_points()
     extra = {name for shelf, name in _registered if shelf == family}
-    return tuple(sorted(set(_built_in(family)) | extra))
+    return tuple(sorted(set(built_in(family)) | extra))
 
 
 def load(family: str, name: str) -> Any:
@@ -92,21 +94,22 @@ def load_plugin(path: Path) -> ModuleType:
     Raises:
         RecipeError: The file does not exist or does not run.
     """
-    module_name = f"textxfer_plugin_{path.stem}"
-    loaded = sys.modules.get(module_name)
-    if loaded is not None and loaded.__file__ == str(path):
-        return loaded
-    if not path.is_file():
-        raise RecipeError(f"plugins: there is no file {path}")
+    path = Path(os.path.abspath(path))
+    module_name = f"textxfer_plugin_{path.stem}_{zlib.crc32(os.fsencode(path)):08x}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    if not os.path.isfile(path):
+        raise RecipeError(f"there is no plugin file {path}")
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        raise RecipeError(f"plugins: {path} does not run: {type(error).__name__}: {error}") from error
+        raise RecipeError(f"the plugin {path} does not run: {type(error).__name__}: {error}") from error
     return module
 
 
@@ -121,14 +124,15 @@ def unknown(name: str, legal: Iterable[str], what: str = "name") -> str:
 def _module_of(family: str, name: str) -> str:
     if (family, name) in _registered:
         return _registered[family, name][1]
-    modules = _built_in(family)
+    modules = built_in(family)
     if name not in modules:
         raise RecipeError(unknown(name, names(family), what=family.removesuffix("s")))
     return modules[name]
 
 
 @functools.cache
-def _built_in(family: str) -> dict[str, str]:
+def built_in(family: str) -> dict[str, str]:
+    """Gives the names of a shelf's own members, sorted, each with its module; without those of plugins."""
     package = importlib.import_module(f"textxfer.{family}")
     members: dict[str, str] = dict(getattr(package, "MEMBERS", {}))
     stems = [info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")]
@@ -136,10 +140,17 @@ def _built_in(family: str) -> dict[str, str]:
     for stem in stems:
         if stem not in shared:
             members.setdefault(stem, stem)
-    return {name: f"textxfer.{family}.{stem}" for name, stem in members.items()}
+    return {name: f"textxfer.{family}.{members[name]}" for name in sorted(members)}
 
 
 @functools.cache
 def _load_entry_points() -> None:
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        entry_point.load()
+        try:
+            entry_point.load()
+        except Exception as error:
+            package = entry_point.dist.name if entry_point.dist else entry_point.value
+            raise RecipeError(
+                f"the plugin `{entry_point.name}` of the package {package} does not load: {type(error).__name__}: "
+                f"{error}; mend or uninstall it"
+            ) from error

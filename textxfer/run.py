@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Any
 from textxfer.errors import Interrupted, OutputError, TextxferError
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from textxfer.evaluation.evaluate import Evaluation
     from textxfer.recipe.schema import Recipe
+    from textxfer.training.assemble import Prepared, Training
+    from textxfer.training.keeper import Keeper
     from textxfer.training.observers import Observer
+    from textxfer.training.run_folder import RunFolder
+    from textxfer.training.stopping import StopSignal
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ def run_recipe(
         *overrides: As on the command line: "train.epochs=1".
         splits: Rows from Python instead of `dataset.path` or `dataset.hub`: {"train": rows, "validation": rows, "test":
             rows} or rows alone; a list of dicts, a pandas DataFrame or a `datasets.Dataset`.
-        resume: Go on with an unfinished run of this recipe; start where there is none, do nothing where it has finished.
+        resume: Go on with an unfinished run of this recipe; start where there is none, do nothing where it is finished.
         overwrite: Begin anew where there is a run.
         observers: Who is told of steps and scores; default: nobody. log.jsonl is always written.
 
@@ -69,196 +76,151 @@ def run_recipe(
         recipe = load_recipe(recipe, *overrides, rows_given=splits is not None)
     elif overrides:
         raise TextxferError("overrides go with a file or a mapping, not with a loaded Recipe")
-    return _Run(recipe, splits, resume, overwrite, observers or ()).run()
+    from textxfer.training.run_folder import RunFolder
+
+    told = list(observers or ()) if _is_first_process() else []
+    folder = RunFolder(recipe.folder, resume=resume, overwrite=overwrite)
+    try:
+        if resume and folder.finished:
+            return _finished_before(recipe, folder, told)
+        return _run(recipe, splits, folder, told)
+    finally:
+        folder.release()
 
 
-class _Run:
-    """One execution of a recipe, phase by phase."""
+def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer]) -> RunResult:
+    """Gives the result of a run that has finished, if it is one of this recipe."""
+    from textxfer.training.environment import recipe_fingerprint
+    from textxfer.training.observers import tell
+    from textxfer.training.run_folder import ENVIRONMENT, METRICS
 
-    def __init__(
-        self, recipe: Recipe, given: Any, resume: bool, overwrite: bool, observers: Sequence[Observer]
-    ) -> None:
-        from textxfer.training.run_folder import RunFolder
+    known = folder.read_json(ENVIRONMENT).get("fingerprints", {}).get("recipe")
+    if known != recipe_fingerprint(recipe.resolved(folder.path)):
+        raise OutputError(
+            f"{folder.path}: holds a finished run of another recipe; --overwrite begins anew, or change `name`"
+        )
+    folder.tidy()
+    tell(observers, "on_note", f"{folder.path} has finished already")
+    return RunResult(folder.path, folder.read_json(METRICS))
 
-        self.recipe, self.given, self.observers = recipe, given, list(observers)
-        self.folder = RunFolder(recipe.folder, resume=resume, overwrite=overwrite)
-        self.asked_to_resume = resume
-        self.began = time.monotonic()
+
+def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer]) -> RunResult:
+    """Prepares, trains, judges and saves; where something ends it early, says what is saved."""
+    from textxfer.training.assemble import assemble, prepare
+    from textxfer.training.keeper import Keeper
+    from textxfer.training.observers import tell
+    from textxfer.training.precision import make_accelerator
+    from textxfer.training.stopping import StopRequested, StopSignal
+
+    began = time.monotonic()
+    prepared = prepare(recipe, given)
+    for note in prepared.rows.notes:
+        tell(observers, "on_note", note)
+    accelerator = make_accelerator(recipe.train.precision)
+    stop = StopSignal(accelerator)
+    training = assemble(prepared, accelerator, stop)
+    for note in training.notes:
+        tell(observers, "on_note", note)
+    tell(observers, "on_model", training.frozen)
+    keeper = Keeper(folder, training, accelerator)
+    with stop, keeper.explaining():
+        try:
+            return _Job(recipe, prepared, training, accelerator, keeper, stop, observers, began).run()
+        except StopRequested as request:
+            keeper.save()
+            at = f"stopped after step {keeper.progress.step} of {prepared.plan.steps}"
+            raise Interrupted(request.signal_number, at) from None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run that has everything it needs."""
+
+    recipe: Recipe
+    prepared: Prepared
+    training: Training
+    accelerator: Accelerator
+    keeper: Keeper
+    stop: StopSignal
+    observers: list[Observer]
+    began: float
 
     def run(self) -> RunResult:
-        from textxfer.training.assemble import assemble, prepare
-        from textxfer.training.stopping import StopSignal
+        """Begins, or goes on from what is saved; trains to the end, judges and saves."""
+        from textxfer.training.processes import on_main
 
-        if self.asked_to_resume and self.folder.finished:
-            self._say(f"{self.folder.path} has finished already")
-            return _read_result(self.folder.path)
-        self.prepared = prepare(self.recipe, self.given)
-        for note in self.prepared.rows.notes:
-            self._say(note)
-        from textxfer.training.precision import make_accelerator
+        self._open()
+        earlier = self.keeper.progress.seconds
+        self._train()
+        evaluations, metrics = self._judge(earlier)
+        on_main(self.accelerator, lambda: self._write(evaluations, metrics))
+        return RunResult(self.keeper.folder.path, metrics)
 
-        self.accelerator = make_accelerator(self.recipe.train.precision)
-        with StopSignal(self.accelerator) as self.stop:
-            self.training = assemble(self.prepared, self.accelerator, self.stop)
-            for note in self.training.notes:
-                self._say(note)
-            self._tell("on_model", self.training.frozen)
-            try:
-                return self._train_and_judge()
-            finally:
-                if self.accelerator.is_main_process:
-                    self.folder.release()
-
-    def _train_and_judge(self) -> RunResult:
-        from textxfer.training.loop import fit
-        from textxfer.training.progress import Progress
-        from textxfer.training.stopping import StopRequested
-
-        self.progress = Progress()
-        self.identity = self._identity()
-        self._open_folder()
-        try:
-            fit(
-                self.training.stepper,
-                self.prepared.plan,
-                self.progress,
-                best=self.training.best,
-                stop=self.stop,
-                save=self._save_state,
-                observers=self.observers,
-                name_rows=self._row_ids,
-            )
-            return self._finish()
-        except StopRequested as request:
-            self._save_state()
-            raise Interrupted(
-                request.signal_number,
-                f"stopped after step {self.progress.step} of {self.prepared.plan.steps}; saved in {self.folder.path}. "
-                "The same command with --resume goes on from here",
-            ) from None
-
-    def _identity(self) -> dict[str, str]:
+    def _open(self) -> None:
         from textxfer.training import environment
+        from textxfer.training.observers import tell
 
-        resolved = self.recipe.resolved(self.folder.path)
-        return {
-            "recipe": environment.recipe_fingerprint(resolved),
-            "data": environment.data_fingerprint(self.prepared.rows.splits),
-            "weights": environment.weight_fingerprint(self.training.model),
-            "processes": str(self.accelerator.num_processes),
-        }
+        recipe, splits = self.recipe.resolved(self.keeper.folder.path), self.prepared.rows.splits
+        identity = environment.identity(recipe, splits, self.training.model, self.accelerator)
+        about = environment.describe(self.accelerator, self.recipe, self.prepared.checkpoint)
+        for note in self.keeper.open(recipe, about, identity):
+            tell(self.observers, "on_note", note)
 
-    def _open_folder(self) -> None:
-        from textxfer.training import environment, resume
+    def _train(self) -> None:
+        from textxfer.training.keeper import SECONDS_BETWEEN_SAVES
+        from textxfer.training.loop import fit
         from textxfer.training.observers import JsonLines
 
-        state = resume.read_state(self.folder.resume_folder) if self.folder.resumes else None
-        if state is not None:
-            self._refuse_another(state.identity)
-            resume.restore(state, self.training.model, self.training.optimizer, self.accelerator.scaler)
-            self.progress = state.progress
-            if self.training.best is not None:
-                self.training.best.weights = dict(state.best)
-            self._say(f"goes on after step {self.progress.step}")
-        elif self.folder.resumes:
-            self._say("there is no whole state to resume from: starts anew")
-        if not self.accelerator.is_main_process:
-            return
-        details = {"seed": self.recipe.train.seed, "checkpoint": self.recipe.checkpoint.id}
-        commit = getattr(self.prepared.checkpoint.config, "_commit_hash", None)
-        details |= {"checkpoint_revision": commit or self.recipe.checkpoint.revision, "fingerprints": self.identity}
-        self.folder.begin(self.recipe.resolved(self.folder.path), environment.describe(self.accelerator) | details)
-        self.observers.append(JsonLines(self.folder.path / "log.jsonl", self.progress.step))
-
-    def _refuse_another(self, identity: Mapping[str, str]) -> None:
-        for name in ("recipe", "data", "weights"):
-            if identity.get(name) != self.identity[name]:
-                what = {"weights": "the checkpoint's weights"}.get(name, f"the {name}")
-                raise OutputError(
-                    f"{self.folder.path}: cannot be resumed: {what} changed since it was interrupted; --overwrite begins anew"
-                )
-        if identity.get("processes") != self.identity["processes"]:
-            self._say("the number of processes changed: the run goes on, but not bit for bit as it would have")
-
-    def _save_state(self) -> None:
-        from textxfer.training import resume
-
-        if not self.accelerator.is_main_process:
-            return
-        best = self.training.best.weights if self.training.best is not None else {}
-        state = resume.capture(
-            self.training.model, self.training.optimizer, self.progress, best, self.identity, self.accelerator.scaler
+        log = [JsonLines(self.keeper.folder.path / "log.jsonl")] if self.accelerator.is_main_process else []
+        least_seconds = SECONDS_BETWEEN_SAVES if self.recipe.train.save_every == "epoch" else 0.0
+        fit(
+            self.training.stepper,
+            self.prepared.plan,
+            self.keeper.progress,
+            best=self.training.best,
+            check_stop=self.stop.check,
+            save=lambda: self.keeper.save(least_seconds),
+            observers=[*self.observers, *log],
+            name_rows=self._row_ids,
         )
-        resume.write_state(self.folder.resume_folder, state)
 
-    def _finish(self) -> RunResult:
+    def _judge(self, earlier_seconds: float) -> tuple[dict[str, Evaluation], dict[str, Any]]:
+        """Gives the final evaluation of each split but train, in fp32, and what metrics.json says of them."""
+        from textxfer.training.results import results
+
+        training, progress, splits = self.training, self.keeper.progress, self.prepared.rows.splits
+        self.accelerator.unwrap_model(training.wrapped, keep_fp32_wrapper=False)
+        if training.best is not None:
+            training.best.restore()
+        clock = time.monotonic()
+        evaluations = {name: training.evaluate(name, final=True) for name, _ in splits.present() if name != "train"}
+        now = time.monotonic()
+        metrics = results(
+            evaluations,
+            plan=self.prepared.plan,
+            progress=progress,
+            frozen=training.frozen,
+            splits=splits,
+            best_step=progress.best_step if training.best is not None else progress.step,
+            evaluate_seconds=now - clock,
+            total_seconds=earlier_seconds + now - self.began,
+        )
+        return evaluations, metrics
+
+    def _write(self, evaluations: Mapping[str, Evaluation], metrics: Mapping[str, Any]) -> None:
         from textxfer.modeling.saving import save_model
         from textxfer.publishing.model_card import model_card
 
-        self.accelerator.unwrap_model(self.training.wrapped, keep_fp32_wrapper=False)
-        if self.training.best is not None:
-            self.training.best.restore()
-        clock = time.monotonic()
-        splits = [name for name, _ in self.prepared.rows.splits.present() if name != "train"]
-        evaluations = {name: self.training.evaluate(name, final=True) for name in splits}
-        evaluate_seconds = time.monotonic() - clock
-        metrics = self._metrics(evaluations, evaluate_seconds)
-        if self.accelerator.is_main_process:
-            task, labels = self.prepared.rows.task, self.prepared.rows.labels
-            save_model(
-                self.training.model, self.prepared.checkpoint.tokenizer, self.folder.path / "model", task.settings()
-            )
-            if "test" in evaluations:
-                self.folder.write_lines("predictions.jsonl", task.records(evaluations["test"].predictions, labels))
-            card = model_card(self.recipe, task, labels, metrics, self.prepared.rows.splits)
-            self.folder.write_text("model/README.md", card)
-            self.folder.finish(metrics)
-        self.accelerator.wait_for_everyone()
-        return RunResult(self.folder.path, metrics)
-
-    def _metrics(self, evaluations: Mapping[str, Any], evaluate_seconds: float) -> dict[str, Any]:
-        scores = {name: evaluation.scores for name, evaluation in evaluations.items()}
-        examples = self.prepared.plan.examples(self.progress.step)
-        metrics: dict[str, Any] = {"format": 1}
-        metrics |= {name: dict(score.values) for name, score in scores.items()}
-        if any(score.per_label for score in scores.values()):
-            metrics["per_label"] = {name: score.per_label for name, score in scores.items()}
-        if any(score.confusion for score in scores.values()):
-            metrics["confusion"] = {name: score.confusion for name, score in scores.items() if score.confusion}
-        best_step = self.progress.best_step if self.training.best is not None else self.progress.step
-        return metrics | {
-            "timing": {
-                "train_seconds": round(self.progress.seconds, 3),
-                "prefix_seconds": 0.0,
-                "evaluate_seconds": round(evaluate_seconds, 3),
-                "total_seconds": round(time.monotonic() - self.began, 3),
-                "examples_per_second": round(examples / max(self.progress.seconds, 1e-9), 3),
-            },
-            "trainable_parameters": self.training.frozen.trainable,
-            "total_parameters": self.training.frozen.total,
-            "steps": self.progress.step,
-            "best_step": best_step,
-            "stopped_early": self.progress.stopped_early,
-            "num_examples": {name: len(split) for name, split in self.prepared.rows.splits.present()},
-        }
+        folder, rows = self.keeper.folder, self.prepared.rows
+        save_model(self.training.model, self.prepared.checkpoint.tokenizer, folder.path / "model", rows.task.settings())
+        if "test" in evaluations:
+            folder.write_lines("predictions.jsonl", rows.task.records(evaluations["test"].predictions, rows.labels))
+        folder.write_text("model/README.md", model_card(self.recipe, rows.task, rows.labels, metrics, rows.splits))
+        folder.finish(metrics)
 
     def _row_ids(self, indices: Any) -> list[str]:
         ids = self.prepared.rows.splits.train.rows["id"]
         return [ids[int(row)] for row in self.prepared.encoded["train"].rows[indices]]
-
-    def _say(self, note: str) -> None:
-        self._tell("on_note", note)
-
-    def _tell(self, event: str, *details: Any) -> None:
-        from textxfer.training.loop import tell
-
-        tell(self.observers, event, *details)
-
-
-def _read_result(folder: Path) -> RunResult:
-    import json
-
-    return RunResult(folder, json.loads((folder / "metrics.json").read_text()))
 
 
 def summary(result: RunResult) -> str:

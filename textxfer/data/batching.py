@@ -48,7 +48,7 @@ def epoch_batches(
 
 
 def sorted_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Gives batches for inference: longest examples first, at most `tokens` padded tokens each (one example at least)."""
+    """Gives batches for inference: longest examples first, at most `tokens` padded tokens each (but one example)."""
     import numpy as np
 
     order = np.argsort(-lengths, kind="stable")
@@ -59,9 +59,7 @@ def sorted_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
         start += size
 
 
-def collate(
-    encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, device: Any = "cpu", pad_to: int = 1
-) -> Batch:
+def collate(encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, device: Any = "cpu", pad_to: int = 1) -> Batch:
     """Cuts examples out of the flat arrays and pads them on the right to the longest of them.
 
     Args:

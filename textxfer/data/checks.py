@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from textxfer.errors import DataError, shortened
 from textxfer.labels import LabelSet, in_order, twins
@@ -27,35 +28,33 @@ def label_set(splits: Splits, names: Sequence[str] | None = None, several: bool 
     Raises:
         DataError: A label is missing, unknown, the twin of another, or there is one only.
     """
+    labels = {name: split.rows["label"][:] for name, split in splits.present()}
     problems: list[str] = []
-    for _, split in splits.present():
-        problems.extend(_shape_problems(split, several))
+    for name, split in splits.present():
+        problems.extend(_missing_labels(split, labels[name], several))
     if problems:
         raise DataError(*problems)
-    counts = Counter(_all_labels(splits.train))
-    known = tuple(names) if names else (splits.train.label_names or in_order(counts))
-    legal = f"the labels are: {', '.join(known[:MOST_LABELS_SHOWN])}{', ...' if len(known) > MOST_LABELS_SHOWN else ''}"
-    if not names:
+    train = splits.train
+    counts = Counter(label for _, label in _each_label(labels["train"]))
+    known = tuple(names) if names else (train.label_names or in_order(counts))
+    if names:
         problems.extend(
-            f"{splits.train.origin}: the labels {first!r} and {second!r} look like one; mend them, or name both in "
-            "`task.labels`"
-            for first, second in twins(counts)
+            f"{train.origin}: no row has the label {name!r} of `task.labels`" for name in names if name not in counts
         )
+    else:
+        advice = "mend them, or name both in `task.labels`"
+        problems.extend(f"{train.origin}: the labels {a!r} and {b!r} look like one; {advice}" for a, b in twins(counts))
     if len(known) < 2 or (not names and len(counts) < 2):
         only = ", ".join(repr(name) for name in counts) or "none"
-        problems.append(f"{splits.train.origin}: has one label only ({only}); a classifier needs two or more")
-    problems.extend(f"{splits.train.origin}: no row has the label {name!r} of `task.labels`" for name in _unseen(names, counts))
+        problems.append(f"{train.origin}: has one label only ({only}); a classifier needs two or more")
+    legal = "`task.labels`" if names else f"the labels of {train.origin}"
+    shown = f"{', '.join(known[:MOST_LABELS_SHOWN])}{', ...' if len(known) > MOST_LABELS_SHOWN else ''}"
     for name, split in splits.present():
-        where_from = "task.labels" if names else "the training rows"
-        strangers = [
-            f"{split.where(index)}: label {label!r} is not among {where_from} ({legal})"
-            for index, label in _labels_by_row(split)
-            if label not in known and (names or name != "train")
-        ]
+        strangers = _labels_outside(split, labels[name], set(known), f"{legal} ({shown})")
         problems.extend(shortened(strangers))
     if problems:
         raise DataError(*problems)
-    return LabelSet(known, tuple(counts.get(name, 0) for name in known))
+    return LabelSet(known, tuple(counts[name] for name in known))
 
 
 def question_rows(splits: Splits) -> Splits:
@@ -76,38 +75,42 @@ def question_rows(splits: Splits) -> Splits:
     return Splits(**joined)
 
 
-def _shape_problems(split: Split, several: bool) -> list[str]:
-    values = split.rows["label"][:]
-    if values and all(value is None or value == [] for value in values) and not (several and [] in values):
-        return [
-            f"{split.origin}: every label is missing (-1 or empty), as in test splits whose labels the Hub hides; use "
-            "another split as `dataset.test`"
-        ]
-    problems = []
+def _each_label(values: list[Any]) -> Iterator[tuple[int, Any]]:
+    """Gives (row, label) of every label of every row."""
     for index, value in enumerate(values):
-        if value is None or (isinstance(value, list) and None in value):
-            problems.append(f"{split.where(index)}: the label is missing")
-        elif value == "":
-            problems.append(f"{split.where(index)}: the label is empty")
-        elif isinstance(value, list) and not several:
-            problems.append(f"{split.where(index)}: has a list of labels; say `task: {{name: topic, multi_label: true}}`")
-        elif isinstance(value, str) and several:
-            return [f"{split.where(index)}: has one label, not a list; say `dataset.label_delimiter` (multi_label is true)"]
+        if isinstance(value, list):
+            for label in value:
+                yield index, label
+        else:
+            yield index, value
+
+
+def _missing_labels(split: Split, values: list[Any], several: bool) -> list[str]:
+    """Says which labels are missing, and which are lists where there should be one or the other way round."""
+    if values and all(value is None for value in values):
+        return [_all_missing(split)]
+    problems = []
+    for index, label in _each_label(values):
+        if label is None or not label.strip():
+            problems.append(f"{split.where(index)}: the label is {'missing' if label is None else 'empty'}")
+    wrong = next((index for index, value in enumerate(values) if isinstance(value, str if several else list)), None)
+    if wrong is not None:
+        advice = "`dataset.label_delimiter`" if several else "`task: {name: topic, multi_label: true}`"
+        has = "one label and no list" if several else "a list of labels"
+        problems.append(f"{split.where(wrong)}: has {has} ({values[wrong]!r}); say {advice}")
     return shortened(problems)
 
 
-def _labels_by_row(split: Split) -> Iterator[tuple[int, str]]:
-    for index, value in enumerate(split.rows["label"][:]):
-        for label in value if isinstance(value, list) else [value]:
-            yield index, label
+def _all_missing(split: Split) -> str:
+    why = "every label is missing (-1 or null), as in splits whose labels the Hub hides"
+    return f"{split.origin}: {why}; use another split as `dataset.test`"
 
 
-def _all_labels(split: Split) -> Iterable[str]:
-    return (label for _, label in _labels_by_row(split))
-
-
-def _unseen(names: Sequence[str] | None, counts: Counter[str]) -> list[str]:
-    return [name for name in names or () if name not in counts]
+def _labels_outside(split: Split, values: list[Any], known: set[str], legal: str) -> list[str]:
+    outside = [(index, label) for index, label in _each_label(values) if label not in known]
+    if len(outside) >= len(values) and {label for _, label in outside} == {"-1"}:
+        return [_all_missing(split)]
+    return [f"{split.where(index)}: label {label!r} is not among {legal}" for index, label in outside]
 
 
 def _answer_problems(split: Split) -> Iterator[str]:
@@ -132,23 +135,23 @@ def _id_problems(split: Split) -> Iterator[str]:
     for index, key in enumerate(keys):
         earlier = first.setdefault(key[0], index)
         if keys[earlier] != key:
-            yield f"{split.where(index)}: the id {key[0]!r} is also that of another question (row {earlier + 1})"
+            other = f"the id {key[0]!r} is also that of another question (row {earlier + 1})"
+            yield f"{split.where(index)}: {other}; mend it, or leave the column `id` out"
 
 
 def _joined(split: Split) -> Split:
+    """Joins rows of one id into the first of them, which gets all their answers, each once."""
     import datasets
 
-    groups: dict[str, dict[str, object]] = {}
-    for row in split.rows:
-        known = groups.setdefault(row["id"], {**row, "answers": {"text": [], "answer_start": []}})
-        seen = known["answers"]
-        assert isinstance(seen, dict)
-        pairs = set(zip(seen["text"], seen["answer_start"], strict=True))
-        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
-            if (text, start) not in pairs:
-                seen["text"].append(text)
-                seen["answer_start"].append(start)
-    if len(groups) == len(split):
+    ids, answers = split.rows["id"][:], split.rows["answers"][:]
+    first: dict[str, int] = {}
+    for index, row_id in enumerate(ids):
+        first.setdefault(row_id, index)
+    if len(first) == len(ids):
         return split
-    rows = datasets.Dataset.from_list(list(groups.values()), features=split.rows.features)
-    return replace(split, rows=rows)
+    found: dict[int, dict[tuple[str, int], None]] = {index: {} for index in first.values()}
+    for row_id, answer in zip(ids, answers, strict=True):
+        found[first[row_id]].update(dict.fromkeys(zip(answer["text"], answer["answer_start"], strict=True)))
+    joined = split.rows.select(list(found))
+    pairs = [{"text": [text for text, _ in each], "answer_start": [at for _, at in each]} for each in found.values()]
+    return replace(split, rows=datasets.Dataset.from_dict({**joined[:], "answers": pairs}, features=joined.features))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -30,21 +31,17 @@ def encode_texts(
     """
     import numpy as np
 
-    ids: list[list[int]] = []
-    types: list[list[int]] = []
+    parts: list[_Part] = []
     truncated = 0
     for start in range(0, len(texts), TEXTS_AT_A_TIME):
         part = slice(start, start + TEXTS_AT_A_TIME)
         second = list(pairs[part]) if pairs is not None else None
         coded = tokenize(tokenizer, list(texts[part]), second, truncation=True, max_length=max_length)
-        ids.extend(coded["input_ids"])
-        types.extend(coded.get("token_type_ids", ()))
-        truncated += sum(bool(encoding.overflowing) for encoding in coded.encodings)
-    ids = [row or [tokenizer.pad_token_id] for row in ids]
-    flat, offsets = flatten(ids, np.int32)
-    _one_end_only(tokenizer, flat, offsets)
-    type_ids = flatten(types, np.int8)[0] if types and len(types) == len(ids) else None
-    return Encoded(flat, offsets, np.arange(len(ids)), token_type_ids=type_ids, truncated=truncated)
+        parts.append(_flat(tokenizer, coded, pair=second is not None))
+        full = (place for place, row in enumerate(coded["input_ids"]) if len(row) >= max_length)
+        truncated += sum(bool(coded.encodings[place].overflowing) for place in full)
+    joined = _join(parts)
+    return Encoded(joined.ids, joined.offsets, np.arange(len(texts)), token_type_ids=joined.types, truncated=truncated)
 
 
 def encode_windows(
@@ -64,8 +61,7 @@ def encode_windows(
     """
     import numpy as np
 
-    ids: list[list[int]] = []
-    types: list[list[int]] = []
+    parts: list[_Part] = []
     spans: list[np.ndarray] = []
     rows: list[int] = []
     questions = _cut_questions(tokenizer, questions, max_length, stride)
@@ -73,7 +69,7 @@ def encode_windows(
         part = slice(start, start + TEXTS_AT_A_TIME)
         coded = tokenize(
             tokenizer,
-            list(questions[part]),
+            questions[part],
             list(contexts[part]),
             truncation="only_second",
             max_length=max_length,
@@ -81,21 +77,14 @@ def encode_windows(
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )
-        ids.extend(coded["input_ids"])
-        types.extend(coded.get("token_type_ids", ()))
+        parts.append(_flat(tokenizer, coded, pair=True))
+        spans.extend(_context_spans(encoding) for encoding in coded.encodings)
         rows.extend(start + place for place in coded["overflow_to_sample_mapping"])
-        for encoding in coded.encodings:
-            in_context = np.array([sequence == 1 for sequence in encoding.sequence_ids], dtype=bool)
-            offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
-            spans.append(np.where(in_context[:, None], offsets, -1).astype(np.int32))
-    empty = [place for place, row in enumerate(ids) if not row]
-    for place in empty:
-        ids[place], spans[place] = [tokenizer.pad_token_id], np.full((1, 2), -1, dtype=np.int32)
-    flat, offsets = flatten(ids, np.int32)
-    _one_end_only(tokenizer, flat, offsets)
-    type_ids = flatten(types, np.int8)[0] if types and not empty else None
+    joined = _join(parts)
     flat_spans = np.concatenate(spans) if spans else np.zeros((0, 2), np.int32)
-    return Encoded(flat, offsets, np.array(rows, dtype=np.int64), token_type_ids=type_ids, spans=flat_spans)
+    return Encoded(
+        joined.ids, joined.offsets, np.array(rows, dtype=np.int64), token_type_ids=joined.types, spans=flat_spans
+    )
 
 
 def tokenize(tokenizer: Any, texts: list[str], pairs: list[str] | None, **options: Any) -> Any:
@@ -112,30 +101,94 @@ def flatten(rows: Sequence[Sequence[int]], dtype: Any) -> tuple[np.ndarray, np.n
     return np.fromiter(chain.from_iterable(rows), dtype=dtype, count=int(offsets[-1])), offsets
 
 
-def _one_end_only(tokenizer: Any, flat: np.ndarray, offsets: np.ndarray) -> None:
-    """Leaves one end token in each row, its last.
+@dataclass(frozen=True)
+class _Part:
+    """Some texts' token ids and segments one after the other, and the offsets that cut them."""
 
-    T5's tokenizer reads the text "</s>" as its end token, and its classifier refuses rows with several of them.
+    ids: np.ndarray
+    offsets: np.ndarray
+    types: np.ndarray | None
+
+
+def _flat(tokenizer: Any, coded: Any, pair: bool) -> _Part:
+    """Flattens what the tokenizer gave; a text without any token gets a padding token."""
+    import numpy as np
+
+    rows = coded["input_ids"]
+    types = coded.get("token_type_ids")
+    if not all(rows):
+        rows, types = [row or [tokenizer.pad_token_id] for row in rows], None
+    ids, offsets = flatten(rows, np.int32)
+    _plain_body(tokenizer, ids, offsets, coded.encodings, pair)
+    return _Part(ids, offsets, flatten(types, np.int8)[0] if types is not None else None)
+
+
+def _join(parts: Sequence[_Part]) -> _Part:
+    import numpy as np
+
+    if not parts:
+        return _Part(np.zeros(0, np.int32), np.zeros(1, np.int64), None)
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    types = [part.types for part in parts if part.types is not None]
+    return _Part(
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.concatenate(types) if len(types) == len(parts) else None,
+    )
+
+
+def _plain_body(tokenizer: Any, ids: np.ndarray, offsets: np.ndarray, encodings: Sequence[Any], pair: bool) -> None:
+    """Makes special tokens that a text's own words became into unknown ones; those the tokenizer adds stay.
+
+    Vocabularies of T5's and DeBERTa's kind hold the special tokens as words, so that the text "</s>" becomes an end
+    token, and T5's classifier refuses batches whose rows have differing numbers of those.
     """
-    end, unknown = tokenizer.eos_token_id, tokenizer.unk_token_id
-    if end is None or unknown is None or unknown == end:
+    import numpy as np
+
+    unknown = tokenizer.unk_token_id
+    special = [number for number in tokenizer.all_special_ids if number != unknown]
+    if unknown is None or not special:
         return
-    inner = flat == end
-    last = offsets[1:] - 1
-    inner[last] = False
-    flat[inner] = unknown
+    is_special = np.isin(ids, special)
+    counts = np.add.reduceat(is_special, offsets[:-1], dtype=np.int64)
+    for row in np.flatnonzero(counts > tokenizer.num_special_tokens_to_add(pair=pair)):
+        own = np.array([sequence is not None for sequence in _sequences(encodings[row])], dtype=bool)
+        part = slice(offsets[row], offsets[row + 1])
+        ids[part][own & is_special[part]] = unknown
+
+
+def _sequences(encoding: Any) -> list[int | None]:
+    """Gives which text each token is of, None for added ones; one None where there is no token but the padding."""
+    return encoding.sequence_ids or [None]
+
+
+def _context_spans(encoding: Any) -> np.ndarray:
+    """Gives first and last character of each of a window's tokens in the context (T, 2), -1 where it is not of it."""
+    import numpy as np
+
+    sequences = _sequences(encoding)
+    spans = np.full((len(sequences), 2), -1, dtype=np.int32)
+    count = sequences.count(1)
+    if count:
+        first = sequences.index(1)
+        spans[first : first + count] = encoding.offsets[first : first + count]
+    return spans
 
 
 def _cut_questions(tokenizer: Any, questions: Sequence[str], max_length: int, stride: int) -> list[str]:
     """Shortens questions so that a window has room for more context than the stride."""
     room = max_length - tokenizer.num_special_tokens_to_add(pair=True) - stride - 1
-    cut = []
-    for question in questions:
-        # A token is at least one character, so a short text needs no look.
-        if len(question) > room:
-            offsets = tokenize(tokenizer, [question], None, add_special_tokens=False, return_offsets_mapping=True)
-            spans = offsets["offset_mapping"][0]
-            if len(spans) > room:
-                question = question[: spans[room - 1][1]]
-        cut.append(question)
-    return cut
+    return [_cut(tokenizer, question, room) for question in questions]
+
+
+def _cut(tokenizer: Any, text: str, most: int) -> str:
+    """Gives the longest beginning of a text that has `most` tokens or fewer."""
+    # A token is at least one character where those are ASCII, but for one that some tokenizers put before the first.
+    while not (text.isascii() and len(text) < most):
+        coded = tokenize(tokenizer, [text], None, add_special_tokens=False, return_offsets_mapping=True)
+        spans = coded["offset_mapping"][0]
+        if len(spans) <= most:
+            break
+        # A shorter text may be cut into other tokens, so look again.
+        text = text[: min(spans[most][0], len(text) - 1)]
+    return text

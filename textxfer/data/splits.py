@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from textxfer.errors import DataError
@@ -25,7 +27,8 @@ def cut(
 
     Args:
         splits: With columns selected.
-        strata: The label of each training row: each label gives its share, and its last row stays in train.
+        strata: The label of each training row, or its labels as a tuple: each label gives its share, and its last row
+            stays in train.
         groups: The context of each training row: rows of one group go to one split. Used where there are no strata.
         validation_fraction: Share of the training rows for validation; used where there is no validation split.
         test_fraction: Share of the rows for the test; 0 cuts none.
@@ -50,9 +53,10 @@ def cut(
         own_keys = [keys[index] for index in rest]
         taken = _by_label(own_keys, fraction, rng) if strata is not None else _by_group(own_keys, fraction, rng)
         if not taken.any() or taken.all():
+            count = f"{len(rest)} rows" if strata is not None else f"{len(set(own_keys))} contexts"
             raise DataError(
-                f"{splits.train.origin}: {len(rest)} rows are too few to cut {fraction:.0%} for {name}; give a {name} "
-                f"split, or say `dataset.{name}_fraction`"
+                f"{splits.train.origin}: {count} are too few to cut {fraction:.0%} for {name}; give a {name} split, or "
+                f"say `dataset.{name}_fraction`"
             )
         made[name] = splits.train.select(rest[taken])
         rest = rest[~taken]
@@ -61,36 +65,50 @@ def cut(
 
 
 def _by_label(labels: Sequence[Hashable], fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Marks about `fraction` of each label's rows, `fraction` of all in sum (largest remainders), never a label's last."""
+    """Marks `fraction` of each label's rows (by largest remainders also `fraction` of all), but never a label's last.
+
+    A row with several labels counts for the rarest of them.
+    """
     import numpy as np
 
-    rows_of: dict[Hashable, list[int]] = {}
-    for index, label in enumerate(labels):
-        rows_of.setdefault(label, []).append(index)
-    share = np.array([len(rows) * fraction for rows in rows_of.values()])
-    most = np.array([len(rows) - 1 for rows in rows_of.values()])
+    sets = [label if isinstance(label, tuple) else (label,) for label in labels]
+    count_of = Counter(chain.from_iterable(sets))
+    strata = [each[0] if len(each) == 1 else min(each, key=count_of.__getitem__, default=None) for each in sets]
+    size_of = Counter(strata)
+    free: dict[Hashable, list[int]] = {stratum: [] for stratum in size_of}
+    unkept = set(count_of)
+    for row in rng.permutation(len(sets)).tolist():
+        if unkept and not unkept.isdisjoint(sets[row]):
+            unkept.difference_update(sets[row])
+        else:
+            free[strata[row]].append(row)
+    share = np.array([size * fraction for size in size_of.values()])
+    most = np.array([len(rows) for rows in free.values()])
     counts = np.minimum(np.floor(share).astype(int), most)
-    remainder = np.where(counts < most, share - counts, -1.0)
+    remainder = np.where(counts < most, share - counts, 0.0)
     wanted = max(round(len(labels) * fraction), 1)
     for place in np.argsort(-remainder, kind="stable")[: max(wanted - counts.sum(), 0)]:
         counts[place] += remainder[place] > 0
     taken = np.zeros(len(labels), dtype=bool)
-    for rows, count in zip(rows_of.values(), counts, strict=True):
-        taken[rng.permutation(rows)[:count]] = True
+    for rows, count in zip(free.values(), counts, strict=True):
+        taken[rows[:count]] = True
     return taken
 
 
 def _by_group(groups: Sequence[Hashable], fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Marks whole groups, in random order, until `fraction` of the rows is reached; the last group is never taken."""
+    """Marks whole groups, in random order, that fit into `fraction` of the rows; the smallest one if none fits."""
     import numpy as np
 
     rows_of: dict[Hashable, list[int]] = {}
     for index, group in enumerate(groups):
         rows_of.setdefault(group, []).append(index)
     order = list(rows_of.values())
+    room = round(fraction * len(groups))
     taken = np.zeros(len(groups), dtype=bool)
-    for place in rng.permutation(len(order))[:-1]:
-        if taken.sum() >= fraction * len(groups):
-            break
-        taken[order[place]] = True
+    for place in rng.permutation(len(order)):
+        if len(order[place]) <= room:
+            taken[order[place]] = True
+            room -= len(order[place])
+    if not taken.any():
+        taken[min(order, key=len)] = True
     return taken

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textxfer.data.batching import collate, sorted_batches
+from textxfer.modeling.device import clear_memory, is_out_of_memory
 from textxfer.records import Encoded
 from textxfer.tasks import Task
 
@@ -48,77 +50,79 @@ def forward(
     Args:
         model: In whatever mode; it is left in eval mode.
         task: Says what to keep.
-        encoded: N examples.
+        encoded: N examples, one at least.
         pad_token_id: Of the tokenizer.
         batch_tokens: Padded tokens of a batch; halved when memory runs out. Default: by device.
         autocast: Makes the context for each forward pass; default: the weights' own precision.
         accelerator: Shares the batches out over its processes; all of them get all outputs.
         between: Called before each batch; may raise to stop.
     """
-    from accelerate.utils.memory import should_reduce_batch_size
-
-    device = next(model.parameters()).device
-    tokens = batch_tokens or (TOKENS_ON_CPU if device.type == "cpu" else TOKENS_ON_GPU)
-    model.eval()
-    while True:
-        try:
-            return _forward(model, task, encoded, pad_token_id, tokens, autocast, accelerator, between)
-        except RuntimeError as error:
-            if not should_reduce_batch_size(error) or tokens <= int(encoded.lengths.max()):
-                raise
-            tokens //= 2
-
-
-def _forward(
-    model: torch.nn.Module,
-    task: Task,
-    encoded: Encoded,
-    pad_token_id: int,
-    tokens: int,
-    autocast: Callable[[], Any] | None,
-    accelerator: Accelerator | None,
-    between: Callable[[], None] | None,
-) -> Outputs:
     from contextlib import nullcontext
 
     import torch
 
     device = next(model.parameters()).device
+    tokens = batch_tokens or (TOKENS_ON_CPU if device.type == "cpu" else TOKENS_ON_GPU)
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
-    places: list[Any] = []
-    pieces: list[dict[str, Any]] = []
-    loss = 0.0
-    for number, indices in enumerate(sorted_batches(encoded.lengths, tokens)):
-        if number % world != rank:
-            continue
+    model.eval()
+
+    def run(indices: np.ndarray) -> _Piece:
         if between is not None:
             between()
         batch = collate(encoded, indices, pad_token_id=pad_token_id, device=device)
-        with torch.inference_mode(), autocast() if autocast else nullcontext():
-            output = model(**batch.inputs())
-        kept = task.reduce(output, batch, encoded)
-        if batch.targets is not None:
-            loss += float(task.loss(output, batch))
-        places.append(indices)
-        pieces.append({name: tensor.cpu().numpy() for name, tensor in kept.items()})
-    shares = [(places, pieces, loss)]
+        with torch.inference_mode():
+            with autocast() if autocast else nullcontext():
+                output = model(**batch.inputs())
+            kept = task.reduce(output, batch, encoded)
+            loss = float(task.loss(output, batch)) if batch.targets is not None else 0.0
+        return _Piece(indices, {name: tensor.cpu().numpy() for name, tensor in kept.items()}, loss)
+
+    mine = list(sorted_batches(encoded.lengths, tokens))[rank::world]
+    pieces = list(_halving(run, mine, encoded.lengths))
     if accelerator is not None and world > 1:
         from accelerate.utils import gather_object
 
-        shares = gather_object(shares)
-    return _in_order(shares, len(encoded), has_loss=encoded.targets is not None)
+        pieces = gather_object(pieces)
+    return _in_order(pieces, len(encoded), has_loss=encoded.targets is not None)
 
 
-def _in_order(shares: list[Any], count: int, has_loss: bool) -> Outputs:
+@dataclass(frozen=True)
+class _Piece:
+    """What is kept of one batch: its examples' places, reduced outputs and summed loss."""
+
+    indices: np.ndarray
+    reduced: dict[str, np.ndarray]
+    loss: float
+
+
+def _halving(run: Callable[[np.ndarray], _Piece], batches: list[np.ndarray], lengths: np.ndarray) -> Iterator[_Piece]:
+    """Runs batches; when memory runs out, that one is cut in half, and those to come are no larger than its half."""
+    waiting = deque(batches)
+    while waiting:
+        indices = waiting.popleft()
+        piece = None
+        try:
+            piece = run(indices)
+        except RuntimeError as error:
+            if len(indices) == 1 or not is_out_of_memory(error):
+                raise
+        if piece is not None:
+            yield piece
+            continue
+        # Out of the except clause, so that nothing holds on to the tensors that did not fit.
+        clear_memory()
+        tokens = len(indices) * int(lengths[indices].max()) // 2
+        waiting = deque(part[cut] for part in (indices, *waiting) for cut in sorted_batches(lengths[part], tokens))
+
+
+def _in_order(pieces: list[_Piece], count: int, has_loss: bool) -> Outputs:
     import numpy as np
 
-    places = np.concatenate([indices for share in shares for indices in share[0]])
-    pieces = [piece for share in shares for piece in share[1]]
+    places = np.concatenate([piece.indices for piece in pieces])
     reduced = {}
-    for name in pieces[0]:
-        stacked = np.concatenate([piece[name] for piece in pieces])
+    for name in pieces[0].reduced:
+        stacked = np.concatenate([piece.reduced[name] for piece in pieces])
         assert len(stacked) == count
-        ordered = np.empty_like(stacked)
-        ordered[places] = stacked
-        reduced[name] = ordered
-    return Outputs(reduced, sum(share[2] for share in shares) / count if has_loss else None)
+        reduced[name] = np.empty_like(stacked)
+        reduced[name][places] = stacked
+    return Outputs(reduced, sum(piece.loss for piece in pieces) / count if has_loss else None)

@@ -13,7 +13,9 @@ from textxfer.records import Predictions, Scores
 VARIANTS = ("has_answer_", "no_answer_")
 
 
-def score(predictions: Predictions, metrics: Iterable[str], labels: LabelSet | None, loss: float | None = None) -> Scores:
+def score(
+    predictions: Predictions, metrics: Iterable[str], labels: LabelSet | None, loss: float | None = None
+) -> Scores:
     """Gives the scores of predictions that have references.
 
     Args:

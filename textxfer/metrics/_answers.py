@@ -1,7 +1,8 @@
 """What the metrics of answers share: SQuAD's normalisation, and the choice of rows.
 
 The normalisation is that of the official SQuAD evaluation (Rajpurkar et al. 2016, 2018): lower case, no ASCII
-punctuation, no English articles, single spaces. A row without references is right when the answer is "".
+punctuation, no English articles, single spaces. A reference of which nothing is left ("the") is passed over. A row
+without references is right when the answer is "".
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ def mean_of_best(
         ]
         if not pairs:
             return math.nan
-        return sum(max(score(given, text) for text in (gold or [""])) for given, gold in pairs) / len(pairs)
+        return sum(max(score(given, text) for text in _usable(gold)) for given, gold in pairs) / len(pairs)
 
     return compute
+
+
+def _usable(references: Sequence[str]) -> Sequence[str]:
+    return [text for text in references if normalised(text)] or [""]

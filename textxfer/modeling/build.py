@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textxfer.errors import CheckpointError
 from textxfer.labels import LabelSet
-from textxfer.modeling.anatomy import dropout_fields
-from textxfer.modeling.checkpoint import NO_SAFETENSORS, Checkpoint, first_line
+from textxfer.modeling.anatomy import backbone_parameters, dropout_fields
+from textxfer.modeling.checkpoint import Checkpoint, fetch_weights, first_line
 from textxfer.modeling.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+TASK_HEADS = ("ForMultipleChoice", "ForQuestionAnswering", "ForSequenceClassification", "ForTokenClassification")
+"""What ends the names of architectures whose heads were trained for one task."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +64,49 @@ def build(
         seed: Of the new parameters.
 
     Raises:
-        CheckpointError: The weights cannot be loaded, or are no safetensors.
+        CheckpointError: The weights cannot be loaded, are no safetensors, or do not fill the backbone.
     """
     import torch
-    import transformers
 
+    config = _config_for(checkpoint, labels, multi_label, dropout)
+    torch.manual_seed(seed)
+    model, info = _load(checkpoint, auto_class, config)
+    mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
+    new = {*info["missing_keys"], *mismatched}
+    _refuse_holes(checkpoint, model, sorted(new))
+    dropped = _why_dropped(checkpoint, type(model).__name__, labels)
+    if dropped is not None:
+        new |= _renew_head(model, auto_class, seed)
+    return Built(model, tuple(sorted(new)), dropped)
+
+
+def _config_for(checkpoint: Checkpoint, labels: LabelSet | None, multi_label: bool, dropout: float | None) -> Any:
     config = copy.deepcopy(checkpoint.config)
     config.pad_token_id = checkpoint.tokenizer.pad_token_id
+    config.use_cache = False  # nothing is generated
     if config.model_type == "t5" and getattr(config, "decoder_start_token_id", None) is None:
         config.decoder_start_token_id = config.pad_token_id
     for name in dropout_fields(config) if dropout is not None else ():
         setattr(config, name, dropout)
-    dropped = None
-    if labels is not None:
-        dropped = _why_dropped(checkpoint, labels)
+    if labels is None:
+        config.num_labels = 2  # a span's first and last token
+        config.problem_type = None
+    else:
         config.num_labels = len(labels)
         config.id2label, config.label2id = labels.id2label, labels.label2id
         config.problem_type = "multi_label_classification" if multi_label else "single_label_classification"
-    torch.manual_seed(seed)
-    loader = getattr(transformers, auto_class)
+    return config
+
+
+def _load(checkpoint: Checkpoint, auto_class: str, config: Any) -> tuple[Any, Any]:
+    import torch
+    import transformers
+    from safetensors import SafetensorError
+
     try:
         with quiet_transformers():
-            model, info = loader.from_pretrained(
+            fetch_weights(checkpoint)
+            loaded: tuple[Any, Any] = getattr(transformers, auto_class).from_pretrained(
                 checkpoint.location,
                 config=config,
                 revision=checkpoint.revision or "main",
@@ -89,27 +115,54 @@ def build(
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
-                key_mapping=_without_head(checkpoint) if dropped else None,
             )
-    except OSError as error:
-        reason = NO_SAFETENSORS if "safetensors" in str(error) else f"cannot be loaded: {first_line(error)}"
+    except SafetensorError as error:
+        reason = f"its weights are damaged ({first_line(error)}); copy or download them again"
         raise CheckpointError(f"{checkpoint.id}: {reason}") from error
+    except OSError as error:
+        raise CheckpointError(f"{checkpoint.id}: its weights cannot be loaded: {first_line(error)}") from error
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.id}: has no {auto_class}: {first_line(error)}") from error
-    mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
-    return Built(model, tuple(sorted({*info["missing_keys"], *mismatched})), dropped)
+    return loaded
 
 
-def _why_dropped(checkpoint: Checkpoint, labels: LabelSet) -> str | None:
+def _refuse_holes(checkpoint: Checkpoint, model: nn.Module, new: Sequence[str]) -> None:
+    """Stops where a part of the backbone would start from nothing; that is no transfer."""
+    backbone = backbone_parameters(model)
+    holes = [name for name in new if name in backbone]
+    if holes:
+        raise CheckpointError(
+            f"{checkpoint.id}: its weights do not fill the backbone that its config.json describes: {len(holes)} "
+            f"parameters are missing or have another shape ({', '.join(holes[:3])}{', ...' if len(holes) > 3 else ''})"
+        )
+
+
+def _why_dropped(checkpoint: Checkpoint, architecture: str, labels: LabelSet | None) -> str | None:
+    """Gives why a head that the checkpoint brings must not be kept, though its weights may have the right names."""
+    if checkpoint.architecture != architecture and checkpoint.architecture.endswith(TASK_HEADS):
+        return f"it is of a {checkpoint.architecture}"
     known = checkpoint.label_names
-    if known is None or known == labels.names:
+    if labels is None or known is None or known == labels.names:
         return None
-    return f"its head knows the labels {', '.join(known[:10])}, not {', '.join(labels.names[:10])}"
+    return f"it knows the labels {_listed(known)}, not {_listed(labels.names)}"
 
 
-def _without_head(checkpoint: Checkpoint) -> dict[str, str]:
-    """Renames the parameters outside the backbone, so that loading takes them for missing and makes new ones."""
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def _renew_head(model: Any, auto_class: str, seed: int) -> set[str]:
+    """Gives everything outside the backbone new weights, as a head has that was never trained; gives their names."""
+    import torch
     import transformers
 
-    architecture = getattr(transformers, checkpoint.config.architectures[0])
-    return {rf"^(?!{architecture.base_model_prefix}\.)": "dropped."}
+    torch.manual_seed(seed)
+    fresh = getattr(transformers, auto_class).from_config(model.config, dtype=torch.float32)
+    kept, prefix = backbone_parameters(model), f"{model.base_model_prefix}."  # a pooler has the prefix, and is kept too
+    new = {
+        name: weight for name, weight in fresh.named_parameters() if name not in kept and not name.startswith(prefix)
+    }
+    with torch.no_grad():
+        for name, weight in new.items():
+            model.get_parameter(name).copy_(weight)
+    return set(new)

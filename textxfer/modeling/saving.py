@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
 def save_model(model: nn.Module, tokenizer: Any, folder: Path, settings: Mapping[str, Any]) -> None:
     """Writes config.json, model.safetensors and the tokenizer, all or nothing.
 
-    The folder is written beside its place and then renamed, so that a full disk leaves an earlier save as it was.
+    The folder is written beside its place and then renamed, so that a full disk leaves an earlier save as it was. What
+    a save that was cut off has left beside it goes with the next.
 
     Args:
         model: A stock model.
@@ -29,13 +29,16 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path, settings: Mapping
     Raises:
         OutputError: It cannot be written.
     """
+    from safetensors import SafetensorError
+
     config: Any = model.config
     config.textxfer = dict(settings)
     tokenizer.model_max_length = settings["max_length"]
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
-    temporary = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    temporary = folder.with_name(f".{folder.name}.new")
     try:
+        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         with quiet_transformers():
             model.save_pretrained(temporary)  # type: ignore[operator]
@@ -43,22 +46,17 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path, settings: Mapping
         for file in temporary.glob("*.safetensors"):  # written readable for the owner alone
             file.chmod((temporary / "config.json").stat().st_mode)
         replace_folder(temporary, folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors has its own way to say that the disk is full
         shutil.rmtree(temporary, ignore_errors=True)
-        raise OutputError(f"{folder}: the model cannot be saved: {error.strerror or error}") from error
-    except Exception as error:  # safetensors raises its own error when the disk is full
-        shutil.rmtree(temporary, ignore_errors=True)
-        if "SafetensorError" not in type(error).__name__:
-            raise
-        raise OutputError(f"{folder}: the model cannot be saved: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{folder}: the model cannot be saved: {reason}") from error
 
 
 def replace_folder(new: Path, place: Path) -> None:
     """Renames a folder to its place; what stood there is deleted afterwards."""
-    if not place.exists():
-        new.rename(place)
-        return
-    old = place.with_name(f"{place.name}.old-{os.getpid()}")
-    place.rename(old)
+    old = place.with_name(f".{place.name}.old")
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
     new.rename(place)
-    shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)

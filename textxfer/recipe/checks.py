@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,10 +25,21 @@ def completed(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"evaluate": chosen})
 
 
-def find_problems(recipe: Recipe, rows_given: bool) -> list[Problem]:
-    """Gives everything about a recipe that can never work, data and weights unseen."""
-    task = task_of(recipe)
-    return [*_dataset(recipe, rows_given), *_metrics(recipe, task), *_training(recipe, task)]
+def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
+    """Gives everything about a recipe that can never work, data and weights unseen.
+
+    Args:
+        recipe: With every field right by itself.
+        task: Its task; None where that is not known, which leaves out what depends on it.
+        rows_given: Rows come from Python.
+    """
+    return [*_checkpoint(recipe), *_dataset(recipe, rows_given), *_metrics(recipe, task), *_training(recipe, task)]
+
+
+def _checkpoint(recipe: Recipe) -> Iterator[Problem]:
+    name = recipe.checkpoint.id
+    if recipe.checkpoint.revision is not None and (name.startswith("package:") or os.path.isabs(name)):
+        yield Problem(("checkpoint", "revision"), f"goes with a Hub id only, not with `{name}`")
 
 
 def _dataset(recipe: Recipe, rows_given: bool) -> Iterator[Problem]:
@@ -43,27 +55,36 @@ def _dataset(recipe: Recipe, rows_given: bool) -> Iterator[Problem]:
 
 
 def _metrics(recipe: Recipe, task: Any) -> Iterator[Problem]:
-    fitting = []
-    for name in recipe.evaluate.metrics or task.default_metrics:
+    chosen, known = recipe.evaluate.select_by, []
+    for place, name in enumerate(recipe.evaluate.metrics or ()):
+        here = ("evaluate", "metrics", f"[{place}]")
         try:
             metric = registry.load("metrics", name)
         except RecipeError as error:
-            yield Problem(("evaluate", "metrics"), str(error))
+            yield Problem(here, str(error))
             continue
-        fitting.append(name)
+        known.append(name)
+        if not hasattr(metric, "judges"):
+            yield Problem(here, f"`{name}` was registered, but is no `textxfer.Metric`")
+        elif task is not None and (message := _misfit(recipe, task, name, metric)):
+            yield Problem(here, message)
+    if not recipe.evaluate.metrics and task is not None:
+        known = list(task.default_metrics)
+    if chosen is not None and known and chosen not in known:
+        message = "must be one of `evaluate.metrics`: " + registry.unknown(chosen, known, what="metric")
+        yield Problem(("evaluate", "select_by"), message)
+
+
+def _misfit(recipe: Recipe, task: Any, name: str, metric: Any) -> str | None:
+    """Says why a metric cannot judge a task, if so."""
+    if task.predicts not in metric.judges:
         task_name = recipe.task.name  # type: ignore[attr-defined]
-        if task.predicts not in metric.judges:
-            judges = " or ".join(metric.judges)
-            message = f"`{name}` judges {judges}, but the task {task_name} gives {task.predicts}"
-            yield Problem(("evaluate", "metrics"), message)
-        elif metric.needs == "ordered labels" and not getattr(task, "ordered", False):
-            yield Problem(("evaluate", "metrics"), f"`{name}` needs labels with an order: say `task.ordered: true`")
-        elif metric.needs == "two labels" and task.label_names and len(task.label_names) != 2:
-            message = f"`{name}` needs two labels, and `task.labels` has {len(task.label_names)}; try `macro_f1`"
-            yield Problem(("evaluate", "metrics"), message)
-    chosen = recipe.evaluate.select_by
-    if chosen is not None and chosen not in fitting:
-        yield Problem(("evaluate", "select_by"), "must be one of `evaluate.metrics`: " + registry.unknown(chosen, fitting))
+        return f"`{name}` judges {' or '.join(metric.judges)}, but the task {task_name} gives {task.predicts}"
+    if metric.needs == "ordered labels" and not getattr(task, "ordered", False):
+        return f"`{name}` needs labels with an order: say `task.ordered: true`"
+    if metric.needs == "two labels" and task.label_names and len(task.label_names) != 2:
+        return f"`{name}` needs two labels, and `task.labels` has {len(task.label_names)}; try `macro_f1`"
+    return None
 
 
 def _training(recipe: Recipe, task: Any) -> Iterator[Problem]:
@@ -73,8 +94,11 @@ def _training(recipe: Recipe, task: Any) -> Iterator[Problem]:
         message = f"is {size}, which is more than `train.batch_size` ({train.batch_size})"
         yield Problem(("train", "micro_batch_size"), message)
     if train.patience is not None and train.evaluate_every == "epoch" and train.patience >= train.epochs:
-        message = f"is {train.patience}, but {train.epochs} epochs are evaluated {train.epochs} times: it can never fire"
+        epochs = train.epochs
+        message = f"is {train.patience}, but {epochs} epochs are evaluated {epochs} times: it can never fire"
         yield Problem(("train", "patience"), message)
+    if task is None:
+        return
     if train.class_weights != "none" and task.predicts == "answers":
         yield Problem(("train", "class_weights"), "has no meaning for answers; leave it out")
     if isinstance(train.class_weights, dict) and task.label_names:

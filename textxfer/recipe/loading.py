@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ from pydantic import ValidationError
 
 from textxfer import registry
 from textxfer.errors import RecipeError
-from textxfer.recipe.checks import completed, find_problems
-from textxfer.recipe.problems import Mark, Problem, from_validation
-from textxfer.recipe.reading import Document, read_text, read_value
-from textxfer.recipe.schema import SHORTHANDS, Recipe
+from textxfer.recipe.checks import completed, find_problems, task_of
+from textxfer.recipe.merging import apply_overrides, merged, normalise
+from textxfer.recipe.problems import NAME_RULE, Mark, Problem, from_validation
+from textxfer.recipe.reading import MOST_BYTES, Document, read_text
+from textxfer.recipe.schema import RUN_NAME, Recipe
 from textxfer.section import Section
+
+MOST_FILES_SHOWN = 10
 
 
 def load_recipe(
@@ -35,64 +40,94 @@ def load_recipe(
     Raises:
         RecipeError: One line for each mistake, with its place.
     """
-    document = _from_mapping(source) if isinstance(source, Mapping) else _from_file(Path(source))
-    if not document.problems:
-        for override in overrides:
-            _apply(override, document)
-    _stop_if(document.problems, document)
+    if isinstance(source, Mapping):
+        document, name = _from_mapping(source), "run"
+    else:
+        document, name = _from_file(Path(source)), Path(source).stem
+    document = apply_overrides(document, overrides)
+    _settle_name(document, name)
     if rows_given:
         document.data.setdefault("dataset", {})
-    for plugin in document.data.get("plugins") or []:
-        registry.load_plugin(Path(str(plugin)))
+    _load_plugins(document)
     schema = Recipe.for_task(_task_config(document))
+    recipe = None
     try:
         recipe = schema.model_validate(document.data)
     except ValidationError as error:
-        _stop_if([*document.problems, *from_validation(error, schema)], document)
-        raise
-    _stop_if([*document.problems, *find_problems(recipe, rows_given=rows_given)], document)
+        told = {problem.path for problem in document.problems}
+        found = from_validation(error, document.data, schema)
+        document.problems.extend(problem for problem in found if problem.path not in told)
+    _check_together(document, recipe, schema, rows_given)
+    _stop_if_wrong(document)
+    assert recipe is not None
     return completed(recipe)
 
 
 def _from_file(path: Path) -> Document:
     document = _read(path)
-    base_name = document.data.get("extends")
-    if isinstance(base_name, str) and not document.problems:
-        base = _read(path.parent / base_name)
-        if "extends" in base.data:
-            mark = base.mark(("extends",))
-            base.problems.append(Problem(("extends",), "a recipe that is extended cannot extend another", mark))
-        base.data.pop("name", None)
-        document = _merged(base, document)
-    document.data.setdefault("name", path.stem)
-    return document
-
-
-def _read(path: Path) -> Document:
-    if path.is_dir():
-        raise RecipeError(f"{path}: is a folder; name a recipe file in it")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        near = sorted(path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        others = f" (there are: {', '.join(str(other) for other in near)})" if near else ""
-        raise RecipeError(f"{path}: there is no such recipe{others}") from None
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
-    document = read_text(text, str(path))
-    _expand(document)
-    _make_absolute(document.data, path.parent)
-    return document
+    return _extended(document, path.parent)
 
 
 def _from_mapping(source: Mapping[str, Any]) -> Document:
     document = Document(data=_plain(source), marks={(): Mark("recipe")})
-    document.data.setdefault("name", "run")
-    _expand(document)
-    _make_absolute(document.data, Path.cwd())
+    normalise(document, Path.cwd())
+    return _extended(document, Path.cwd())
+
+
+def _extended(document: Document, folder: Path) -> Document:
+    """Lays a recipe over the one it extends, if it does."""
+    base_name = document.data.get("extends")
+    if not isinstance(base_name, str):
+        return document
+    del document.data["extends"]
+    try:
+        base = _read(folder / os.path.expanduser(base_name))
+    except RecipeError as error:
+        document.problems.extend(Problem(("extends",), line) for line in error.lines)
+        return document
+    if base.data.pop("extends", None) is not None:
+        mark = base.mark(("extends",))
+        base.problems.append(Problem(("extends",), "a recipe that is extended cannot extend another", mark))
+    base.data.pop("name", None)
+    return merged(base, document)
+
+
+def _read(path: Path) -> Document:
+    if path.is_dir():
+        raise RecipeError(f"{path}: is a folder; name a recipe file in it{_recipes_in(path, path.name)}")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: there is no such recipe{_recipes_in(path.parent, path.name)}") from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > MOST_BYTES:
+        raise RecipeError(f"{path}: is larger than {MOST_BYTES >> 10} KiB; is it a recipe?")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RecipeError(f"{path}:{line}: is not UTF-8 (byte {content[error.start]:#04x}); save it as UTF-8") from None
+    document = read_text(text, str(path))
+    if not document.data:
+        _stop_if_wrong(document)
+    normalise(document, path.parent.resolve())
     return document
+
+
+def _recipes_in(folder: Path, wanted: str) -> str:
+    """Says which recipes a folder holds, those with like names first."""
+    try:
+        there = sorted(path.name for path in folder.glob("*.yaml"))
+    except OSError:
+        there = []
+    near = difflib.get_close_matches(wanted, there, n=1, cutoff=0.6)
+    hint = f"; did you mean `{folder / near[0]}`?" if near else ""
+    if not there:
+        return hint
+    shown = [*there[:MOST_FILES_SHOWN], "..."] if len(there) > MOST_FILES_SHOWN else there
+    return f"{hint} (there are: {', '.join(shown)})"
 
 
 def _plain(value: Any) -> Any:
@@ -103,95 +138,70 @@ def _plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else copy.copy(value)
 
 
-def _expand(document: Document) -> None:
-    """Writes shorthands out, and `id@revision` into its two parts."""
-    for section, key in SHORTHANDS.items():
-        value = document.data.get(section)
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            document.data[section] = {key: value}
-    checkpoint = document.data.get("checkpoint")
-    name = checkpoint.get("id") if isinstance(checkpoint, dict) else None
-    if isinstance(name, str) and "@" in name and not Path(name).exists():
-        checkpoint["id"], _, checkpoint["revision"] = name.rpartition("@")
-
-
-def _make_absolute(data: dict[str, Any], folder: Path) -> None:
-    dataset, checkpoint = data.get("dataset"), data.get("checkpoint")
-    if isinstance(dataset, dict) and isinstance(dataset.get("path"), str):
-        dataset["path"] = str(_inside(folder, dataset["path"]))
-    if isinstance(checkpoint, dict) and isinstance(checkpoint.get("id"), str):
-        local = _inside(folder, checkpoint["id"])
-        looks_local = checkpoint["id"].startswith((".", "~", "/"))
-        if local.is_dir() or looks_local:
-            checkpoint["id"] = str(local)
-    if isinstance(data.get("plugins"), list):
-        data["plugins"] = [str(_inside(folder, item)) if isinstance(item, str) else item for item in data["plugins"]]
-
-
-def _inside(folder: Path, name: str) -> Path:
-    return Path(os.path.abspath(folder / Path(name).expanduser()))
-
-
-def _merged(base: Document, child: Document) -> Document:
-    def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-        both = dict(below)
-        for key, value in above.items():
-            old = both.get(key)
-            both[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        return both
-
-    data = merge(base.data, child.data)
-    return Document(data, base.marks | child.marks, [*base.problems, *child.problems])
-
-
-def _apply(override: str, document: Document) -> None:
-    """Writes one `key.key=value` into the document."""
-    mark = Mark("command line")
-    dotted, equals, text = override.partition("=")
-    path = tuple(dotted.split("."))
-    if not equals or not all(path):
-        document.problems.append(Problem((), f"`{override}` is not of the form key=value", mark))
+def _settle_name(document: Document, default: str) -> None:
+    """Names the run after the file where the recipe does not name it."""
+    if "name" in document.data:
         return
-    try:
-        value = read_value(text)
-    except RecipeError as error:
-        document.problems.append(Problem(path, str(error), mark))
-        return
-    part = {}
-    for key in reversed(path):
-        part = {key: value if key == path[-1] and not part else part}
-    single = Document(part)
-    _expand(single)
-    _make_absolute(single.data, Path.cwd())
-    for length in range(1, len(path) + 1):
-        document.marks[path[:length]] = mark
-    document.data = _merged(document, single).data
+    if not re.search(RUN_NAME, default):
+        message = f"is missing, and the file's own name, `{default}`, cannot be a run's: use {NAME_RULE}"
+        document.problems.append(Problem(("name",), message))
+        default = "run"
+    document.data["name"] = default
+
+
+def _load_plugins(document: Document) -> None:
+    plugins = document.data.get("plugins")
+    for place, plugin in enumerate(plugins if isinstance(plugins, list) else ()):
+        if not isinstance(plugin, str):
+            continue  # the schema says so
+        try:
+            registry.load_plugin(Path(plugin))
+        except RecipeError as error:
+            document.problems.append(Problem(("plugins", f"[{place}]"), str(error)))
 
 
 def _task_config(document: Document) -> type[Section]:
     """Gives the task's own section class; where the task is wrong, notes it and gives the bare one."""
     task = document.data.get("task")
-    name = task.get("name") if isinstance(task, dict) else None
-    if task is None:
-        return Section
-    if not isinstance(name, str):
-        document.problems.append(Problem(("task", "name"), "is missing: say which task"))
-        return Section
-    try:
-        return registry.config("tasks", name)
-    except RecipeError as error:
-        document.problems.append(Problem(("task", "name"), str(error)))
-        document.data["task"] = {}
-        return Section
+    name = task.get("name") if isinstance(task, dict) else task
+    path = ("task", "name") if isinstance(task, dict) and "name" in task else ("task",)
+    legal = f"(there are: {', '.join(registry.names('tasks'))})"
+    if isinstance(name, str):
+        try:
+            return registry.config("tasks", name)
+        except RecipeError as error:
+            document.problems.append(Problem(path, str(error)))
+    elif isinstance(task, dict) and "name" not in task:
+        document.problems.append(Problem(path, f"has no `name`: say which task {legal}"))
+    elif task is None:
+        document.problems.append(Problem(path, f"is missing: say which task {legal}"))
+    else:
+        document.problems.append(Problem(path, f"must be a task's name or a section with its `name` {legal}"))
+    document.data["task"] = {}
+    return Section
 
 
-def _stop_if(problems: list[Problem], document: Document) -> None:
-    if not problems:
+def _check_together(document: Document, recipe: Recipe | None, schema: type[Recipe], rows_given: bool) -> None:
+    """Notes fields that do not fit each other, in those sections whose every field is right."""
+    wrong = {problem.path[:1] for problem in document.problems}
+    if recipe is None:
+        right = {key: value for key, value in document.data.items() if (key,) not in wrong}
+        bare = {"name": "run", "checkpoint": {"id": "?"}, "dataset": {}, "task": {}}
+        if ("task",) in wrong:
+            schema = Recipe.for_task(Section)
+        recipe = schema.model_validate(bare | right)
+    task = None if ("task",) in wrong else task_of(recipe)
+    found = find_problems(recipe, task, rows_given)
+    document.problems.extend(problem for problem in found if problem.path[:1] not in wrong)
+
+
+def _stop_if_wrong(document: Document) -> None:
+    if not document.problems:
         return
-    placed = [problem if problem.mark else _placed(problem, document) for problem in problems]
-    placed.sort(key=lambda problem: (problem.mark.line if problem.mark else 0, problem.path))
-    raise RecipeError(*(str(problem) for problem in placed))
+    placed = [_placed(problem, document) for problem in document.problems]
+    placed.sort(key=lambda problem: problem.order)
+    raise RecipeError(*dict.fromkeys(str(problem) for problem in placed))
 
 
 def _placed(problem: Problem, document: Document) -> Problem:
-    return Problem(problem.path, problem.message, document.mark(problem.path))
+    return problem if problem.mark else Problem(problem.path, problem.message, document.mark(problem.path))

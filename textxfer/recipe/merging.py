@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textxfer.errors import RecipeError
-from textxfer.recipe.problems import Mark, Problem
+from textxfer.recipe.problems import COMMAND_LINE, Mark, Problem
 from textxfer.recipe.reading import Document, read_value
 from textxfer.recipe.schema import SHORTHANDS
 
@@ -18,7 +18,7 @@ BELONG_TO = {
     ("dataset", "path"): ("hub", "config", "revision"),
     ("dataset", "hub"): ("path", "config", "revision"),
 }
-"""Who names the one says goodbye to the others that a base recipe named: they were meant for another checkpoint or data."""
+"""Naming the one takes back the others that the base recipe named: they belong to another checkpoint or data set."""
 
 
 def normalise(document: Document, folder: Path) -> None:
@@ -63,7 +63,7 @@ def _laid_over(base: Document, child: Document) -> Document:
 
 def _parse(override: str) -> Document:
     """Reads one `key.key=value`."""
-    document, mark = Document(), Mark("command line")
+    document, mark = Document(), Mark(COMMAND_LINE)
     dotted, equals, text = override.partition("=")
     path = tuple(dotted.strip().split("."))
     if not equals or not all(path):
@@ -87,7 +87,9 @@ def _parse(override: str) -> Document:
 def _cut_revision(document: Document, folder: Path) -> None:
     """Cuts a checkpoint `id@revision` into its two parts."""
     checkpoint = document.data.get("checkpoint")
-    name = checkpoint.get("id") if isinstance(checkpoint, dict) else None
+    if not isinstance(checkpoint, dict):
+        return
+    name = checkpoint.get("id")
     if not isinstance(name, str) or "@" not in name or _looks_local(name) or os.path.isdir(folder / name):
         return
     bare, _, revision = name.rpartition("@")

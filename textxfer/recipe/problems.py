@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,18 @@ from textxfer.section import Section
 
 Path = tuple[str, ...]
 
+COMMAND_LINE = "command line"
+"""The "file" of what stands there."""
+NAME_RULE = "letters, digits, `.`, `_` and `-`, a letter or digit first"
+"""What `recipe.schema.RUN_NAME` allows, in words."""
+
 
 @dataclass(frozen=True)
 class Mark:
     """Where something stands in a file.
 
     Attributes:
-        file: The file as the user named it, or "command line".
+        file: The file as the user named it, or `COMMAND_LINE`.
         line: From 1; 0 where there are no lines.
         column: From 1.
         text: The whole line.
@@ -39,7 +45,7 @@ class Problem:
     """One mistake.
 
     Attributes:
-        path: The keys that lead to it, as in ("train", "epochs").
+        path: The keys that lead to it, as in ("train", "epochs"); "[0]" is the first of a list.
         message: What is wrong and what to do.
         mark: Where it stands, if known.
     """
@@ -48,27 +54,35 @@ class Problem:
     message: str
     mark: Mark | None = None
 
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Where it belongs in a list of problems: by place, those of the command line last."""
+        mark = self.mark or Mark("")
+        return mark.file == COMMAND_LINE, mark.file, mark.line, mark.column, self.path
+
     def __str__(self) -> str:
-        parts = [str(self.mark) if self.mark else "", ".".join(self.path), self.message]
+        dotted = ".".join(self.path).replace(".[", "[")
+        parts = [str(self.mark) if self.mark else "", dotted, self.message]
         line = ": ".join(part for part in parts if part)
         if self.mark and self.mark.text.strip():
             line += f"\n    {self.mark.text.strip()}"
         return line
 
 
-def from_validation(error: ValidationError, schema: type[Section]) -> list[Problem]:
+def from_validation(error: ValidationError, data: Mapping[str, Any], schema: type[Section]) -> list[Problem]:
     """Turns pydantic's errors into problems, one for each key.
 
     Args:
         error: What validating raised.
+        data: What was validated.
         schema: The recipe class it was raised for; it knows the legal keys.
     """
     problems: list[Problem] = []
     expected: dict[Path, list[str]] = {}
     given: dict[Path, Any] = {}
     for item in error.errors(include_url=False):
-        path, section = _place(item["loc"], schema)
         kind = item["type"]
+        path, section = _place(item["loc"], data, schema)
         if kind == "extra_forbidden":
             problems.append(Problem(path, unknown(path[-1], section.model_fields, what="key")))
         elif kind == "missing":
@@ -81,25 +95,39 @@ def from_validation(error: ValidationError, schema: type[Section]) -> list[Probl
         else:
             problems.append(Problem(path, item["msg"]))
     for path, phrases in expected.items():
+        if any(len(other) > len(path) and other[: len(path)] == path for other in expected):
+            continue  # a value of several legal kinds: the one that it nearly is says what is wrong within
         legal = " or ".join(dict.fromkeys(phrases))
         problems.append(Problem(path, f"must be {legal}, not {_shown(given[path])}"))
     return problems
 
 
-def _place(location: tuple[int | str, ...], schema: type[Section]) -> tuple[Path, type[Section]]:
+def _place(
+    location: tuple[int | str, ...], data: Mapping[str, Any], schema: type[Section]
+) -> tuple[Path, type[Section]]:
     """Gives the keys that a location names (without pydantic's own words for union members), and the last section."""
     keys: list[str] = []
+    value: Any = data
     section: type[Section] | None = schema
     last = schema
     for part in location:
-        if section is None:
-            break
-        last = section
-        keys.append(str(part))
-        field = section.model_fields.get(str(part))
-        kind = field.annotation if field else None
-        section = kind if isinstance(kind, type) and issubclass(kind, Section) else None
+        in_mapping = isinstance(value, Mapping) and (part in value or section is not None)
+        in_list = isinstance(value, (list, tuple)) and isinstance(part, int)
+        if not in_mapping and not in_list:
+            continue
+        keys.append(f"[{part}]" if in_list else str(part))
+        value = value[part] if in_list else value.get(part)
+        if section is not None:
+            last = section
+            field = section.model_fields.get(str(part))
+            section = _section_in(field.annotation) if field else None
     return tuple(keys), last
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """Gives the section that a field holds, if it holds one, perhaps beside None."""
+    kinds = [annotation, *typing.get_args(annotation)]
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
 
 
 def _shown(value: Any) -> str:
@@ -110,7 +138,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return "a section"
     if isinstance(value, (list, tuple)):
-        return "a list"
+        return "a list" if value else "an empty list"
     return f"`{str(value)[:60]}`"
 
 
@@ -119,7 +147,7 @@ def _phrase(words: str) -> Callable[[Mapping[str, Any]], str]:
 
 
 def _one_of(context: Mapping[str, Any]) -> str:
-    return context["expected"].replace("'", "`").replace(" or ", ", ")
+    return str(context["expected"]).replace("'", "`").replace(" or ", ", ")
 
 
 _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -133,10 +161,10 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "dict_type": _phrase("a section of `key: value` lines"),
     "model_type": _phrase("a section of `key: value` lines"),
     "literal_error": _one_of,
-    "greater_than": _phrase("more than {gt}"),
-    "greater_than_equal": _phrase("at least {ge}"),
-    "less_than": _phrase("less than {lt}"),
-    "less_than_equal": _phrase("at most {le}"),
+    "greater_than": _phrase("more than {gt:g}"),
+    "greater_than_equal": _phrase("at least {ge:g}"),
+    "less_than": _phrase("less than {lt:g}"),
+    "less_than_equal": _phrase("at most {le:g}"),
     "too_short": _phrase("a list that is not empty"),
-    "string_pattern_mismatch": _phrase("letters, digits, `.`, `_` and `-`, a letter or digit first"),
+    "string_pattern_mismatch": _phrase(NAME_RULE),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +28,8 @@ class Recipe(Section):
     name: Annotated[str, Field(pattern=RUN_NAME)]
     """Name of the run folder. Default: the recipe's file name without `.yaml`."""
     extends: str | None = None
-    """A recipe whose fields hold where this one says nothing (one level)."""
+    """A recipe whose fields hold where this one says nothing (one level). Paths in it are relative to it. Naming
+    another checkpoint or data set here takes back the revision and configuration named there."""
     plugins: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     """Python files that register tasks, metrics or sources of your own."""
     checkpoint: Checkpoint
@@ -41,7 +43,7 @@ class Recipe(Section):
     @classmethod
     def for_task(cls, config: type[Section]) -> type[Recipe]:
         """Gives the recipe class whose `task` section has the fields of `config`."""
-        return create_model("Recipe", __base__=cls, task=(config, ...))
+        return _for_task(config)
 
     @property
     def folder(self) -> Path:
@@ -53,7 +55,7 @@ class Recipe(Section):
 
         Running the result again, from the same place, repeats the run.
         """
-        data = self.model_dump(mode="json", exclude={"extends"})
+        data = self.model_dump(mode="json", exclude={"extends"})  # it was followed when the recipe was read
         if self.dataset.path is not None:
             data["dataset"]["path"] = _relative(self.dataset.path, folder)
         if os.path.isabs(self.checkpoint.id):
@@ -62,8 +64,15 @@ class Recipe(Section):
         return data
 
 
+@functools.cache
+def _for_task(config: type[Section]) -> type[Recipe]:
+    return create_model("Recipe", __base__=Recipe, task=(config, ...))
+
+
 def _relative(path: str, folder: Path) -> str:
+    """Gives a path that begins with a dot, so that nobody takes it for a Hub id."""
     try:
-        return Path(os.path.relpath(path, folder.resolve())).as_posix()
+        relative = Path(os.path.relpath(path, folder.resolve())).as_posix()
     except ValueError:  # another drive
         return path
+    return relative if relative.startswith(".") else f"./{relative}"

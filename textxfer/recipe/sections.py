@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from textxfer.labels import label_name
 from textxfer.section import Section
@@ -26,7 +26,13 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_tuple_of_names), AfterValidator(_unique), Field(min_length=1)]
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_tuple_of_names),
+    AfterValidator(_unique),
+    Field(min_length=1),
+    WithJsonSchema({"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}),
+]
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Weights = dict[str, Annotated[float, Field(gt=0)]]

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from textxfer.errors import CheckpointError, DataError
-from textxfer.evaluation.forward import forward
-from textxfer.labels import LabelSet
-from textxfer.modeling.build import build
-from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
-from textxfer.records import Predictions
-from textxfer.tasks import Task
-from textxfer.tasks.question_answering import QuestionAnswering
-from textxfer.tasks.topic import Topic
+from textxfer.errors import DataError
+from textxfer.serving.engine import Engine, open_engine
 
 if TYPE_CHECKING:
     import torch
 
 Text = str | Mapping[str, str]
 Scored = dict[str, Any]
-DEFAULT_LENGTH = 512
 
 
 def pipeline(
@@ -48,12 +40,8 @@ def pipeline(
     Raises:
         CheckpointError: It is not there, or has no head that textxfer can use.
     """
-    name = os.fspath(model)
-    if os.path.isfile(os.path.join(name, "model", "config.json")):
-        name = os.path.join(name, "model")
-    checkpoint = open_checkpoint(name, revision)
-    engine = _Engine(checkpoint, device, precision, batch_tokens)
-    return QuestionAnswerer(engine) if isinstance(engine.task, QuestionAnswering) else TextClassifier(engine)
+    engine = open_engine(os.fspath(model), revision, device=device, precision=precision, batch_tokens=batch_tokens)
+    return QuestionAnswerer(engine) if engine.labels is None else TextClassifier(engine)
 
 
 class TextClassifier:
@@ -63,7 +51,7 @@ class TextClassifier:
         labels: Names in the order of their ids.
     """
 
-    def __init__(self, engine: _Engine) -> None:
+    def __init__(self, engine: Engine) -> None:
         assert engine.labels is not None
         self.labels = engine.labels.names
         self._engine = engine
@@ -78,26 +66,34 @@ class TextClassifier:
 
         Returns:
             For one text a list of {"label", "score"}; for many, one such dict each with `top_k=1`, else one list each.
+
+        Raises:
+            DataError: A text is no text.
         """
+        if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+            raise ValueError(f"top_k must be a whole number from 1 on, or None for all labels, not {top_k!r}")
         alone = isinstance(texts, (str, Mapping))
-        rows = [_text_row(text) for text in ([texts] if alone else texts)]
+        rows = _text_rows([texts] if alone else texts)
         if not rows:
             return []
-        predictions = self._engine.predict(rows)
-        ranked = [self._ranked(shares, top_k) for shares in _probabilities(predictions)]
+        ranked = self._ranked(self._engine.predict(rows).probabilities, top_k)
         if alone:
             return ranked[0]
         return [each[0] for each in ranked] if top_k == 1 else ranked
 
-    def _ranked(self, shares: Sequence[float], top_k: int | None) -> list[Scored]:
-        order = sorted(range(len(shares)), key=lambda place: -shares[place])[:top_k]
-        return [{"label": self.labels[place], "score": float(shares[place])} for place in order]
+    def _ranked(self, probabilities: Any, top_k: int | None) -> list[list[Scored]]:
+        order = (-probabilities).argsort(axis=1, kind="stable")[:, :top_k]
+        shares = [row[places].tolist() for row, places in zip(probabilities, order, strict=True)]
+        return [
+            [{"label": self.labels[place], "score": share} for place, share in zip(places, row, strict=True)]
+            for places, row in zip(order.tolist(), shares, strict=True)
+        ]
 
 
 class QuestionAnswerer:
     """Answers from contexts; made by `pipeline`."""
 
-    def __init__(self, engine: _Engine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def __call__(
@@ -117,13 +113,18 @@ class QuestionAnswerer:
         Returns:
             {"answer", "score", "start", "end"}: a span of the context with its probability, `end` one past its last
             character; "" where there is no answer. A list of them for many questions.
+
+        Raises:
+            DataError: A question is none.
         """
         if questions is None:
             if question is None or context is None:
                 raise TypeError("call with question= and context=, or with a list of such dicts")
             questions = {"question": question, "context": context}
+        elif question is not None or context is not None:
+            raise TypeError("call with question= and context=, or with a list of such dicts, not with both")
         alone = isinstance(questions, Mapping)
-        rows = [_question_row(item) for item in ([questions] if alone else questions)]
+        rows = _question_rows([questions] if alone else questions)
         if not rows:
             return []
         records = self._engine.task.records(self._engine.predict(rows), None)
@@ -131,97 +132,42 @@ class QuestionAnswerer:
         return answers[0] if alone else answers
 
 
-class _Engine:
-    """A task, a model and a device: rows in, predictions out."""
-
-    def __init__(
-        self, checkpoint: Checkpoint, device: Any, precision: Literal["fp32", "auto"], batch_tokens: int | None
-    ) -> None:
-        import torch
-
-        self.checkpoint, self.batch_tokens = checkpoint, batch_tokens
-        self.task = task_of_model(checkpoint)
-        self.labels = _labels_of_model(checkpoint, self.task)
-        multi_label = getattr(self.task, "multi_label", False)
-        built = build(checkpoint, self.task.auto_class, self.labels, multi_label=multi_label)
-        if built.new:
-            raise CheckpointError(f"{checkpoint.id}: is not trained for a task: {', '.join(built.new)} are missing")
-        self.device = torch.device(device) if device is not None else _best_device()
-        self.model = built.model.to(self.device).eval()
-        self.autocast = None
-        if precision == "auto" and self._has_fast_bf16():
-            self.autocast = lambda: torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-    def predict(self, rows: list[dict[str, str]]) -> Predictions:
-        import datasets
-
-        dataset = datasets.Dataset.from_list(rows)
-        encoded = self.task.encode(dataset, self.checkpoint.tokenizer, None)
-        outputs = forward(
-            self.model,
-            self.task,
-            encoded,
-            pad_token_id=self.checkpoint.tokenizer.pad_token_id,
-            batch_tokens=self.batch_tokens,
-            autocast=self.autocast,
-        )
-        return self.task.decode(outputs.reduced, encoded, dataset)
-
-    def _has_fast_bf16(self) -> bool:
-        from textxfer.modeling.device import has_fast_bf16
-
-        return has_fast_bf16(self.device.type)
+def _text_rows(texts: Any) -> list[dict[str, str]]:
+    form = "a str or {'text': ..., 'text_pair': ...}"
+    rows = []
+    for place, text in enumerate(_items(texts, form)):
+        row = {"text": text} if isinstance(text, str) else text
+        rows.append(_checked(row, place, form, ("text",), ("text_pair",)))
+    if len({len(row) for row in rows}) > 1:
+        raise DataError("some inputs have a text_pair and some have none; call once for each kind")
+    return rows
 
 
-def task_of_model(checkpoint: Checkpoint) -> Task:
-    """Makes the task that a saved model was trained for: as textxfer noted it, else as its head says.
-
-    Raises:
-        CheckpointError: It has no head that textxfer can use.
-    """
-    from textxfer import registry
-
-    settings = dict(checkpoint.settings)
-    if settings:
-        task: Task = registry.load("tasks", settings.pop("task"))(**settings)
-        return task
-    architecture = (getattr(checkpoint.config, "architectures", None) or [""])[0]
-    length = min(checkpoint.most_tokens or DEFAULT_LENGTH, DEFAULT_LENGTH)
-    if architecture.endswith("ForQuestionAnswering"):
-        return QuestionAnswering(max_length=min(length, 384), unanswerable=False)
-    if architecture.endswith("ForSequenceClassification"):
-        return Topic(multi_label=checkpoint.config.problem_type == "multi_label_classification", max_length=length)
-    raise CheckpointError(f"{checkpoint.id}: has no classification or question answering head ({architecture or 'no head'})")
+def _question_rows(questions: Any) -> list[dict[str, str]]:
+    form = "{'question': ..., 'context': ...}"
+    items = _items([questions] if isinstance(questions, str) else questions, form)
+    return [_checked(item, place, form, ("question", "context")) for place, item in enumerate(items)]
 
 
-def _labels_of_model(checkpoint: Checkpoint, task: Task) -> LabelSet | None:
-    if task.predicts == "answers":
-        return None
-    names = checkpoint.config.id2label
-    return LabelSet(tuple(names[number] for number in sorted(names)))
+def _items(inputs: Any, form: str) -> Iterable[Any]:
+    if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
+        raise DataError(f"input must be {form}, or many of them, not {inputs!r:.80}")
+    return inputs
 
 
-def _best_device() -> Any:
-    from accelerate import PartialState
-
-    return PartialState().device
-
-
-def _probabilities(predictions: Predictions) -> list[list[float]]:
-    assert predictions.probabilities is not None
-    shares: list[list[float]] = predictions.probabilities.tolist()
-    return shares
-
-
-def _text_row(text: Text) -> dict[str, str]:
-    if isinstance(text, str):
-        return {"text": text}
-    if isinstance(text, Mapping) and isinstance(text.get("text"), str):
-        return {name: text[name] for name in ("text", "text_pair") if name in text}
-    raise DataError(f"a text must be a str or {{'text': ..., 'text_pair': ...}}, not {text!r:.80}")
-
-
-def _question_row(item: Mapping[str, str]) -> dict[str, str]:
-    if isinstance(item, Mapping) and all(isinstance(item.get(name), str) for name in ("question", "context")):
-        return {name: item[name] for name in ("question", "context")}
-    raise DataError(f"a question must be {{'question': ..., 'context': ...}}, not {item!r:.80}")
+def _checked(
+    item: Any, place: int, form: str, needed: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """Gives an input's texts, by name; names that are not known stay out."""
+    if not isinstance(item, Mapping) or not all(isinstance(item.get(name), str) for name in needed):
+        raise DataError(f"input {place} must be {form}, not {item!r:.80}")
+    row = {name: item[name] for name in (*needed, *optional) if item.get(name) is not None}
+    for name, text in row.items():
+        if not isinstance(text, str):
+            raise DataError(f"input {place} must be {form}, not {item!r:.80}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            message = f"input {place}: `{name}` is not valid Unicode from character {error.start} on; decode it anew"
+            raise DataError(message) from None
+    return row

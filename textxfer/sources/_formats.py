@@ -1,28 +1,31 @@
 """One reader per kind of file, each to a `datasets.Dataset` whose texts are exactly the file's.
 
-csv and tsv are read strictly: a row with a cell too many or too few is an error, and "NA", "null", "None" and "" are
-texts like others. `datasets.load_dataset("csv")` pads short rows and turns such texts into nothing, so the rows are
-parsed by pyarrow and handed to `datasets` as a table.
+csv and tsv are read strictly: a row with a cell too many or too few or a stray double quote is an error that names its
+line, and "NA", "null", "None" and "" are texts like others. (`datasets.load_dataset("csv")` pads short rows and turns
+such texts into nothing.)
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textxfer.errors import DataError, shortened
+from textxfer.sources._objects import from_objects, in_memory
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
 
     Table = datasets.Dataset
 else:
     Table = Any
 
-JSON_ROWS_AT_A_TIME = 10_000
+ROWS_AT_A_TIME = 10_000
+LARGEST_CELL = 2**31 - 1
 
 
 def read_csv(path: Path) -> Table:
@@ -36,73 +39,105 @@ def read_tsv(path: Path) -> Table:
 
 
 def _delimited(path: Path, delimiter: str) -> Table:
-    import datasets
-    import pyarrow as pa
-    from pyarrow import csv
-
-    bad_rows: list[str] = []
-
-    def note(row: csv.InvalidRow) -> str:
-        place = f" line {row.number}" if row.number is not None else ""
-        begin = row.text[:60].replace("\n", " ")
-        bad_rows.append(
-            f"{path}{place}: has {row.actual_columns} cells where the header has {row.expected_columns}: {begin!r}"
-        )
-        return "skip"
-
-    columns = _header(path, delimiter)
-    try:
-        table = csv.read_csv(
-            path,
-            read_options=csv.ReadOptions(use_threads=False),
-            parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note),
-            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.large_string())),
-        )
-    except pa.ArrowInvalid as error:
-        if "UTF8" in str(error) or "UTF-8" in str(error):
-            raise DataError(_encoding_problem(path)) from error
-        raise DataError(f"{path}: is not a table: {str(error).splitlines()[0]}") from error
-    if bad_rows:
-        advice = f"a text that contains {delimiter!r} needs double quotes around it"
-        raise DataError(*shortened([f"{line} ({advice})" for line in bad_rows]))
-    return datasets.Dataset(table)
-
-
-def _header(path: Path, delimiter: str) -> list[str]:
     import csv
 
+    import pyarrow as pa
+
+    chunks: list[list[pa.Array]] = []
+    rows: list[list[str]] = []
+    problems: list[str] = []
+    columns: list[str] = []
+    line = 1
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            columns = next(csv.reader(file, delimiter=delimiter), [])
+        with _large_cells(), path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            columns = _header(path, reader, delimiter)
+            line = reader.line_num + 1
+            for row in reader:
+                if len(row) == len(columns):
+                    rows.append(row)
+                elif row:  # not a blank line
+                    problems.append(_ragged(path, line, row, columns, delimiter))
+                if len(rows) == ROWS_AT_A_TIME:
+                    chunks.append(_arrays(rows))
+                    rows = []
+                line = reader.line_num + 1
     except UnicodeDecodeError as error:
         raise DataError(_encoding_problem(path)) from error
+    except csv.Error as error:
+        closes = "never closes" if "end of data" in str(error) else f"closes on line {reader.line_num}, inside the cell"
+        problems.append(
+            f'{path} line {line}: a cell opens with a double quote that {closes}; quotes inside a cell are doubled ("")'
+        )
+    if problems:
+        raise DataError(*shortened(problems))
+    chunks.append(_arrays(rows) or [pa.array([], pa.large_string()) for _ in columns])
+    return in_memory(pa.table([pa.chunked_array(pieces) for pieces in zip(*chunks, strict=True)], names=columns))
+
+
+def _header(path: Path, reader: Iterator[list[str]], delimiter: str) -> list[str]:
+    columns = next((row for row in reader if row), [])
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
         raise DataError(f"{path}: the column `{twice[0]}` stands twice in the header")
+    if len(columns) == 1 and any(mark in columns[0] for mark in ",;\t|"):
+        right = "a comma" if delimiter == "," else "a tab"
+        raise DataError(
+            f"{path}: the header is one cell, {columns[0]!r}; {right} must stand between cells (.csv is cut at commas, "
+            ".tsv at tabs)"
+        )
     return columns
 
 
+def _arrays(rows: list[list[str]]) -> list[pa.Array]:
+    import pyarrow as pa
+
+    return [pa.array(cells, pa.large_string()) for cells in zip(*rows, strict=True)]
+
+
+def _ragged(path: Path, line: int, row: list[str], columns: list[str], delimiter: str) -> str:
+    begin = delimiter.join(row)[:60]
+    advice = ""
+    if len(row) > len(columns):
+        advice = f" (a text that contains {delimiter!r} needs double quotes around it)"
+    elif any("\n" in cell for cell in row):
+        advice = " (a double quote on this line swallows the lines below it)"
+    return f"{path} line {line}: has {len(row)} cells where the header has {len(columns)}: {begin!r}{advice}"
+
+
+@contextmanager
+def _large_cells() -> Iterator[None]:
+    """Lifts the limit of 131,072 characters that Python's csv module has for a cell."""
+    import csv
+
+    limit = csv.field_size_limit(LARGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
 def _encoding_problem(path: Path) -> str:
-    """Says where a file stops being UTF-8, and what it may be."""
+    """Says where a file stops being UTF-8, and how to mend it."""
     data = path.read_bytes()
+    kind = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "LATIN1"
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return (
             f"{path} line {line}: is not UTF-8 (byte {data[error.start]:#04x}); save it as UTF-8, for example with "
-            f"`iconv -f LATIN1 -t UTF-8`"
+            f"`iconv -f {kind} -t UTF-8`"
         )
     return f"{path}: is not UTF-8"
 
 
 def read_txt(path: Path) -> Table:
     """Reads one text a line, into a column `text`."""
-    import datasets
     import pyarrow as pa
 
     texts = [line.rstrip("\r\n") for line in _text_lines(path)]
-    return datasets.Dataset(pa.table({"text": pa.array(texts, pa.large_string())}))
+    return in_memory(pa.table({"text": pa.array(texts, pa.large_string())}))
 
 
 def read_jsonl(path: Path) -> Table:
@@ -115,63 +150,104 @@ def read_jsonl(path: Path) -> Table:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            problems.append(f"{path} line {number}: is not JSON: {error.msg} at column {error.colno}")
+        except (ValueError, RecursionError) as error:
+            problems.append(f"{path} line {number}: is not JSON: {_json_reason(error)}")
             continue
         if not isinstance(row, dict):
-            problems.append(f"{path} line {number}: is {type(row).__name__}, not an object {{...}}")
+            problems.append(f"{path} line {number}: is {_json_kind(row)}, not an object {{...}}")
             continue
         rows.append(row)
         places.append(number)
     if problems:
         raise DataError(*shortened(problems))
-    return _from_objects(rows, path)
+    return from_objects(rows, str(path), lambda index: f"line {places[index]}")
 
 
 def read_json(path: Path) -> Table:
     """Reads a list of objects, `{"data": [...]}`, or a SQuAD file (a row per question)."""
     try:
         content = json.loads("".join(_text_lines(path)))
-    except json.JSONDecodeError as error:
-        hint = "; one object a line is a .jsonl file" if error.msg == "Extra data" else ""
-        raise DataError(f"{path} line {error.lineno}: is not JSON: {error.msg}{hint}") from error
+    except (ValueError, RecursionError) as error:
+        place = f"{path} line {error.lineno}" if isinstance(error, json.JSONDecodeError) else path
+        raise DataError(f"{place}: is not JSON: {_json_reason(error)}") from error
     rows = content.get("data") if isinstance(content, dict) else content
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f'{path}: must be a list of objects, {{"data": [objects]}}, or a SQuAD file')
+    forms = 'must be a list of objects, {"data": [objects]}, or a SQuAD file'
+    if not isinstance(rows, list):
+        raise DataError(f"{path}: {forms}; it is {_json_kind(content)}")
+    strangers = [(place, row) for place, row in enumerate(rows, start=1) if not isinstance(row, dict)]
+    if strangers:
+        place, row = strangers[0]
+        raise DataError(f"{path} row {place}: is {_json_kind(row)}, not an object; the file {forms}")
     if rows and all("paragraphs" in row for row in rows):
-        try:
-            rows = list(_squad_rows(rows))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: is not a whole SQuAD file: {error} is missing or of the wrong kind") from error
-    return _from_objects(rows, path)
+        rows = _squad_rows(rows, path)
+    return from_objects(rows, str(path))
 
 
 def read_parquet(path: Path) -> Table:
     """Reads a Parquet file, with the features that `datasets` may have written into it."""
-    import datasets
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        return datasets.Dataset(parquet.read_table(path))
+        table = parquet.read_table(path)
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: is not a Parquet file: {str(error).splitlines()[0]}") from error
+    try:
+        return in_memory(table)
+    except (ValueError, NotImplementedError) as error:
+        raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
 
 
-def _squad_rows(articles: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for article in articles:
-        for paragraph in article["paragraphs"]:
-            for item in paragraph["qas"]:
-                answers = [] if item.get("is_impossible") else item["answers"]
-                yield {
-                    "id": str(item["id"]),
-                    "question": item["question"],
-                    "context": paragraph["context"],
-                    "answers": {
-                        "text": [answer["text"] for answer in answers],
-                        "answer_start": [answer["answer_start"] for answer in answers],
-                    },
-                }
+def _json_reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error).splitlines()[0]
+    hint = "; one object a line is a .jsonl file" if error.msg == "Extra data" else ""
+    return f"{error.msg} at column {error.colno}{hint}"
+
+
+def _json_kind(value: Any) -> str:
+    kinds = {str: "a text", list: "a list", dict: "an object", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+def _squad_rows(articles: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    problems = []
+    for number, article in enumerate(articles, start=1):
+        paragraphs = article["paragraphs"] if isinstance(article["paragraphs"], list) else [None]
+        for at, paragraph in enumerate(paragraphs, start=1):
+            place = f"{path} article {number} paragraph {at}"
+            if not _is_paragraph(paragraph):
+                problems.append(f"{place}: must be an object with `context` and a list `qas`")
+                continue
+            for count, item in enumerate(paragraph["qas"], start=1):
+                try:
+                    rows.append(_squad_row(paragraph["context"], item))
+                except (KeyError, TypeError, AttributeError):
+                    needs = "`question` and `answers` [{text, answer_start}]"
+                    problems.append(f"{place} question {count}: must be an object with {needs}")
+    if problems:
+        raise DataError(*shortened(problems))
+    return rows
+
+
+def _is_paragraph(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("qas"), list) and "context" in value
+
+
+def _squad_row(context: Any, item: dict[str, Any]) -> dict[str, Any]:
+    answers = [] if item.get("is_impossible") else item["answers"]
+    return {
+        "id": None if item.get("id") is None else str(item["id"]),
+        "question": item["question"],
+        "context": context,
+        "answers": {
+            "text": [answer["text"] for answer in answers],
+            "answer_start": [answer["answer_start"] for answer in answers],
+        },
+    }
 
 
 def _text_lines(path: Path) -> Iterator[str]:
@@ -180,39 +256,3 @@ def _text_lines(path: Path) -> Iterator[str]:
             yield from file
     except UnicodeDecodeError as error:
         raise DataError(_encoding_problem(path)) from error
-
-
-def _from_objects(rows: list[dict[str, Any]], path: Path) -> Table:
-    import datasets
-    import pyarrow as pa
-
-    columns = dict.fromkeys(key for row in rows for key in row)
-    mixed = [f"{path}: {message}" for name in columns if (message := _mixed(rows, name))]
-    if mixed:
-        raise DataError(*mixed)
-    try:
-        tables = [
-            pa.Table.from_pylist([{name: row.get(name) for name in columns} for row in chunk])
-            for chunk in (rows[at : at + JSON_ROWS_AT_A_TIME] for at in range(0, len(rows), JSON_ROWS_AT_A_TIME))
-        ]
-        table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"{path}: {re.sub(r' +', ' ', str(error).splitlines()[0])}") from error
-    return datasets.Dataset(table)
-
-
-def _mixed(rows: list[dict[str, Any]], name: str) -> str | None:
-    """Says where a column changes from one kind of value to another, if it does."""
-    first: tuple[str, int] | None = None
-    for place, row in enumerate(rows, start=1):
-        value = row.get(name)
-        if value is None:
-            continue
-        kind = "numbers" if type(value) in (int, float) else _KINDS.get(type(value), "values")
-        first = first or (kind, place)
-        if kind != first[0]:
-            return f"column `{name}` mixes {first[0]} (row {first[1]}) and {kind} (row {place}); write one kind only"
-    return None
-
-
-_KINDS = {str: "texts", bool: "true/false", list: "lists", dict: "objects"}

@@ -64,9 +64,10 @@ class Files:
             DataError: There is no such file or folder, or nothing in it to train on.
         """
         if self.path.is_file():
-            others = [name for name, value in self.chosen.items() if value is not None]
-            folder = self.path.parent
-            return {"train": self.path} | {name: self._named(folder, name) for name in others}
+            if self.chosen["train"] is not None:
+                raise DataError(f"dataset.train: `dataset.path` is a file already ({self.path}); name its folder there")
+            others = [name for name in ("validation", "test") if self.chosen[name] is not None]
+            return {"train": self.path} | {name: self._named(self.path.parent, name) for name in others}
         if not self.path.is_dir():
             raise DataError(f"{self.path}: there is no such file or folder (dataset.path)")
         data_files = sorted(file for file in self.path.iterdir() if file.suffix.lower() in READERS)
@@ -112,7 +113,8 @@ def read_file(path: Path) -> Split:
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: textxfer reads {' '.join(sorted(READERS))}, not {path.suffix or 'files without ending'}")
+        kind = path.suffix or "files without ending"
+        raise DataError(f"{path}: textxfer reads {' '.join(sorted(READERS))}, not {kind}")
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: is empty")

@@ -82,7 +82,7 @@ class Classification:
         label_smoothing: float = 0.0,
         class_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Gives the cross-entropy summed over examples; for label sets, of each label's yes or no, averaged over labels.
+        """Gives the cross-entropy summed over examples; for label sets that of each label's yes or no, their mean.
 
         A class weight multiplies the terms of its label; label smoothing mixes targets with the uniform one.
         """
@@ -107,7 +107,7 @@ class Classification:
 
         logits = reduced["logits"].astype(np.float64)
         if self.multi_label:
-            probabilities = 1 / (1 + np.exp(-logits))
+            probabilities = (1 + np.tanh(logits / 2)) / 2  # the sigmoid, without its overflow
             predicted = (probabilities >= 0.5).astype(np.int64)
         else:
             shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -119,7 +119,8 @@ class Classification:
 
     def records(self, predictions: Predictions, labels: LabelSet | None) -> Iterator[dict[str, Any]]:
         """Gives id, reference, prediction and the probability of every label, by name."""
-        assert labels is not None and predictions.probabilities is not None
+        assert labels is not None
+        assert predictions.probabilities is not None
 
         def named(value: Any) -> Any:
             if self.multi_label:

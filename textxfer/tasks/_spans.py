@@ -7,6 +7,7 @@ add up within a window; between windows the larger counts.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,18 +43,24 @@ def targets(windows: Encoded, answers: Sequence[Mapping[str, Any]]) -> np.ndarra
 
     assert windows.spans is not None
     found = np.zeros((len(windows), 2), dtype=np.int64)
-    for number, row in enumerate(windows.rows):
-        answer = answers[row]
-        if not answer["text"]:
+    reach = np.zeros((len(windows), 2), dtype=np.int64)
+    whole: dict[int, tuple[int, int]] = {}
+    for number, row in enumerate(windows.rows.tolist()):
+        if not answers[row]["text"]:
             continue
-        begin = answer["answer_start"][0]
-        end = begin + len(answer["text"][0])
-        spans = windows.spans[windows.offsets[number] : windows.offsets[number + 1]]
-        inside = (spans[:, 0] >= 0) & (spans[:, 1] > spans[:, 0])
-        touched = np.flatnonzero(inside & (spans[:, 0] < end) & (spans[:, 1] > begin))
-        whole = len(touched) and spans[touched[0], 0] <= begin and spans[touched[-1], 1] >= end
-        if whole:
+        begin = answers[row]["answer_start"][0]
+        end = begin + len(answers[row]["text"][0])
+        first, last = windows.spans[windows.offsets[number] : windows.offsets[number + 1]].T
+        touched = np.flatnonzero((first >= 0) & (last > first) & (first < end) & (last > begin))
+        if len(touched):
             found[number] = touched[0], touched[-1]
+            reach[number] = first[touched[0]], last[touched[-1]]
+            known = whole.get(row, (end, begin))
+            whole[row] = min(known[0], reach[number, 0]), max(known[1], reach[number, 1])
+    # Characters that the tokenizer drops do not count: the whole answer is what any windows hold of it together.
+    for number, row in enumerate(windows.rows.tolist()):
+        if row in whole and tuple(reach[number]) != whole[row]:
+            found[number] = 0
     return found
 
 
@@ -145,15 +152,18 @@ def choose(reduced: Mapping[str, Any], windows: Encoded, contexts: Sequence[str]
 
 def whole_words(context: str, begin: int, end: int) -> tuple[int, int]:
     """Widens a span so that it cuts no word; scripts without spaces are left as they are."""
-
-    def inside_word(left: int) -> bool:
-        pair = context[left : left + 2]
-        return len(pair) == 2 and all(letter.isalnum() and ord(letter) < 0x2E80 for letter in pair)
-
-    while begin > 0 and inside_word(begin - 1):
+    while 0 < begin < len(context) and _spaced(context[begin - 1]) and _spaced(context[begin]):
         begin -= 1
-    while inside_word(end - 1):
+    while 0 < end < len(context) and _spaced(context[end - 1]) and _spaced(context[end]):
         end += 1
     while begin < end and context[begin].isspace():
         begin += 1
     return begin, end
+
+
+def _spaced(letter: str) -> bool:
+    """Says whether a character belongs to words that spaces separate."""
+    # From the CJK radicals on, and in Thai to Myanmar and Khmer, words stand without spaces.
+    if letter >= "\u2e80" or "\u0e00" <= letter < "\u10a0" or "\u1780" <= letter < "\u1800":
+        return False
+    return unicodedata.category(letter)[0] in "LMN"  # letters, the marks they carry, numbers

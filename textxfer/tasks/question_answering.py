@@ -129,7 +129,8 @@ class QuestionAnswering:
 
     def records(self, predictions: Predictions, labels: LabelSet | None) -> Iterator[dict[str, Any]]:
         """Gives id, references, answer, score and the answer's place in the context."""
-        assert predictions.scores is not None and predictions.spans is not None
+        assert predictions.scores is not None
+        assert predictions.spans is not None
         for row, row_id in enumerate(predictions.ids):
             record: dict[str, Any] = {"id": row_id}
             if predictions.references is not None:

@@ -20,14 +20,15 @@ from textxfer.labels import LabelSet
 from textxfer.modeling.build import build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.freezing import Frozen, freeze
-from textxfer.records import Encoded, Splits
 from textxfer.recipe.checks import task_of
 from textxfer.recipe.schema import Recipe
+from textxfer.records import Encoded, Splits
 from textxfer.sources.files import Files
 from textxfer.sources.hub import Hub
 from textxfer.sources.memory import Memory
 from textxfer.tasks import Task
 from textxfer.training.best import Best
+from textxfer.training.checks import check_plan, check_rows
 from textxfer.training.optimizer import adamw
 from textxfer.training.plan import Plan
 from textxfer.training.step import Stepper
@@ -108,6 +109,7 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
 
     Raises:
         DataError: One line for each mistake.
+        RecipeError: The recipe asks for what these rows cannot give.
     """
     data, task = recipe.dataset, task_of(recipe)
     source = Memory(given) if given is not None else _source(recipe)
@@ -136,7 +138,9 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
         notes.append(f"no validation split: {len(splits.validation)} rows were cut from train")
     if splits.test is None:
         notes.append("no test split: the final scores are those on validation, which chose the weights")
-    return Rows(task, splits, labels, tuple(notes))
+    rows = Rows(task, splits, labels, tuple(notes))
+    check_rows(recipe, rows.splits, rows.labels)
+    return rows
 
 
 def prepare(recipe: Recipe, given: Any = None) -> Prepared:
@@ -145,8 +149,15 @@ def prepare(recipe: Recipe, given: Any = None) -> Prepared:
     Raises:
         TextxferError: The data or the checkpoint are wrong, or do not fit the recipe.
     """
-    rows = load_rows(recipe, given)
-    _check_fit(recipe, rows)
+    return encode_rows(recipe, load_rows(recipe, given))
+
+
+def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
+    """Opens the checkpoint, all but its weights, and tokenises rows for it.
+
+    Raises:
+        TextxferError: The checkpoint is wrong, or does not fit the recipe.
+    """
     checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)
     rows = replace(rows, labels=settle_labels(checkpoint, rows.labels))
     task = rows.task
@@ -157,7 +168,7 @@ def prepare(recipe: Recipe, given: Any = None) -> Prepared:
         name: task.encode(split.rows, checkpoint.tokenizer, rows.labels) for name, split in rows.splits.present()
     }
     plan = _plan(recipe, encoded["train"])
-    _check_plan(recipe, plan, rows.splits)
+    check_plan(recipe, plan, rows.splits)
     return Prepared(recipe, rows, checkpoint, encoded, plan)
 
 
@@ -225,35 +236,6 @@ def _recounted(labels: LabelSet, splits: Splits) -> LabelSet:
     return LabelSet(labels.names, tuple(counts.values()))
 
 
-def _check_fit(recipe: Recipe, rows: Rows) -> None:
-    """Stops where the recipe asks for what these rows cannot give."""
-    problems = []
-    if rows.labels is not None:
-        for name in recipe.evaluate.metrics or ():
-            if registry.load("metrics", name).needs == "two labels" and len(rows.labels) != 2:
-                problems.append(f"evaluate.metrics: `{name}` needs two labels, and there are {len(rows.labels)}; try macro_f1")
-        weights = recipe.train.class_weights
-        for name in weights if isinstance(weights, dict) else ():
-            if name not in rows.labels.names:
-                problems.append(f"train.class_weights: {registry.unknown(name, rows.labels.names, 'label')}")
-    if rows.splits.validation is None:
-        if recipe.evaluate.select_by is not None:
-            problems.append("evaluate.select_by: there is no validation split to choose the best weights on")
-        if recipe.train.patience is not None:
-            problems.append("train.patience: there is no validation split to watch")
-    if problems:
-        raise RecipeError(*problems)
-
-
-def _check_plan(recipe: Recipe, plan: Plan, splits: Splits) -> None:
-    patience = recipe.train.patience
-    if patience is not None and splits.validation is not None and patience >= plan.evaluations:
-        raise RecipeError(
-            f"train.patience: is {patience}, but the run evaluates {plan.evaluations} times ({plan.steps} steps, every "
-            f"{recipe.train.evaluate_every}): it can never fire"
-        )
-
-
 def _shorten(task: Task, limit: int) -> None:
     stride = getattr(task, "stride", None)
     if stride is not None and stride + 8 >= limit:
@@ -263,11 +245,20 @@ def _shorten(task: Task, limit: int) -> None:
 
 def _plan(recipe: Recipe, encoded: Encoded) -> Plan:
     train = recipe.train
-    names = (
-        "epochs batch_size learning_rate warmup_ratio schedule max_steps evaluate_every save_every log_every patience "
-        "batching seed"
-    ).split()
-    return Plan(encoded.lengths, **{name: getattr(train, name) for name in names})
+    return Plan(
+        encoded.lengths,
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        learning_rate=train.learning_rate,
+        warmup_ratio=train.warmup_ratio,
+        schedule=train.schedule,
+        max_steps=train.max_steps,
+        evaluate_every=train.evaluate_every,
+        save_every=train.save_every,
+        log_every=train.log_every,
+        batching=train.batching,
+        seed=train.seed,
+    )
 
 
 def _loss(

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
+    from textxfer.modeling.checkpoint import Checkpoint
+    from textxfer.recipe.schema import Recipe
+
 PACKAGES = ("textxfer", "torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "numpy")
 ROWS_AT_A_TIME = 10_000
 
 
-def describe(accelerator: Accelerator) -> dict[str, Any]:
-    """Gives versions and hardware, as environment.json has them."""
+def describe(accelerator: Accelerator, recipe: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Gives versions, hardware, seed and checkpoint, as environment.json has them."""
     import torch
 
     device = accelerator.device
@@ -32,6 +35,28 @@ def describe(accelerator: Accelerator) -> dict[str, Any]:
         "packages": {package: _version(package) for package in PACKAGES},
         "device": {"type": device.type, "name": name, "processes": accelerator.num_processes, "cores": os.cpu_count()},
         "precision": {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision),
+        "seed": recipe.train.seed,
+        "checkpoint": checkpoint.id,
+        "checkpoint_revision": getattr(checkpoint.config, "_commit_hash", None) or checkpoint.revision,
+    }
+
+
+def identity(
+    recipe: Mapping[str, Any], splits: Splits, model: torch.nn.Module, accelerator: Accelerator
+) -> dict[str, str]:
+    """Gives what must be the same for two runs to be the same.
+
+    Args:
+        recipe: Resolved.
+        splits: Checked and cut.
+        model: Before the first step.
+        accelerator: Of the run.
+    """
+    return {
+        "recipe": recipe_fingerprint(recipe),
+        "data": data_fingerprint(splits),
+        "weights": weight_fingerprint(model),
+        "processes": str(accelerator.num_processes),
     }
 
 
@@ -50,7 +75,7 @@ def weight_fingerprint(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().contiguous().cpu().numpy().tobytes())
+        digest.update(tensor.detach().contiguous().cpu().numpy())
     return digest.hexdigest()
 
 

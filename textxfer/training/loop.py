@@ -6,22 +6,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textxfer.errors import TrainingDiverged
 from textxfer.training.best import Best
-from textxfer.training.observers import Observer, StepLog
+from textxfer.training.observers import Observer, StepLog, tell
 from textxfer.training.plan import Plan
 from textxfer.training.progress import Progress
 from textxfer.training.step import Stepper
-from textxfer.training.stopping import StopSignal
+from textxfer.training.stopping import StopRequested
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-SECONDS_BETWEEN_SAVES = 60.0
-"""`save_every: epoch` saves at most this often; a number of steps is kept to exactly."""
 
 
 def fit(
@@ -30,10 +27,10 @@ def fit(
     progress: Progress,
     *,
     best: Best | None = None,
-    stop: StopSignal | None = None,
+    check_stop: Callable[[], None] = lambda: None,
     save: Callable[[], None] = lambda: None,
     observers: Sequence[Observer] = (),
-    name_rows: Callable[[np.ndarray], Sequence[str]] = lambda indices: [str(index) for index in indices],
+    name_rows: Callable[[np.ndarray], Sequence[str]] = lambda places: list(map(str, places)),
 ) -> None:
     """Trains from where `progress` is to the end of the plan; `progress` is kept up to date.
 
@@ -42,38 +39,35 @@ def fit(
         plan: Says which examples, which rate, and when to evaluate, log and save.
         progress: Where the run is; a new one, or one that was saved.
         best: Evaluates and keeps the best weights; None trains to the last step and keeps those.
-        stop: Asked after each step; raises to stop between two.
+        check_stop: Called between two steps; may raise `StopRequested`.
         save: Saves everything needed to resume.
         observers: Told what happens.
         name_rows: Gives the ids of examples, for the message of a run that diverges.
 
     Raises:
-        TrainingDiverged: A loss is not finite; with step, rate, gradient norm and rows.
-        StopRequested: A signal came; nothing is lost if the caller saves now.
+        TrainingDiverged: A loss or a gradient is not finite; with step, rate, gradient norm and rows.
+        StopRequested: By `check_stop` or an evaluation; nothing is lost if the caller saves now.
     """
-    clock = _Clock(progress)
-    ledger = _Ledger(stepper, plan, progress, name_rows)
-    saved_at = time.monotonic()
+    clock, ledger = _Clock(progress), _Ledger(stepper, plan, progress, name_rows)
+    stepper.micro_batch_size = progress.micro_batch_size or stepper.micro_batch_size
+    saved_step = progress.step
     batches = plan.batches(progress.step)
     tell(observers, "on_start", progress.step, plan.steps, plan.batch_size)
     try:
         while True:
             if best and plan.evaluates_after(progress.step) and progress.evaluated_step < progress.step:
                 scores, is_best = best.look(progress)
-                epoch = plan.epoch(progress.step)
-                tell(observers, "on_scores", progress.step, epoch, "validation", scores, is_best)
-            if progress.step >= plan.steps or progress.stopped_early:
-                return
-            often = plan.save_every != "epoch" or time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES
-            if plan.saves_after(progress.step) and progress.step and often:
+                tell(observers, "on_scores", progress.step, plan.epoch(progress.step), "validation", scores, is_best)
+            if plan.saves_after(progress.step) and saved_step < progress.step:
                 clock.stop()
                 save()
-                saved_at = time.monotonic()
-            if stop is not None:
-                stop.check()
+                saved_step = progress.step
+            if progress.step >= plan.steps or progress.stopped_early:
+                return
+            check_stop()
             indices, rate = next(batches), plan.rate(progress.step)
             taken = stepper.take(indices, progress.step, rate)
-            progress.step += 1
+            progress.step, progress.micro_batch_size = progress.step + 1, stepper.micro_batch_size
             ledger.enter(indices, taken.loss, taken.grad_norm)
             tell(observers, "on_step", progress.step)
             due = plan.logs_after(progress.step)
@@ -81,15 +75,12 @@ def fit(
                 ledger.settle()
             if due:
                 tell(observers, "on_log", ledger.line(rate))
+    except StopRequested:
+        ledger.settle()
+        raise
     finally:
         clock.stop()
         tell(observers, "on_end")
-
-
-def tell(observers: Sequence[Observer], event: str, *details: Any) -> None:
-    """Calls one method of every observer."""
-    for observer in observers:
-        getattr(observer, event)(*details)
 
 
 class _Clock:
@@ -118,11 +109,11 @@ class _Ledger:
     def enter(self, indices: np.ndarray, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
         self.open.append((indices, loss, grad_norm))
         alone = self.stepper.accelerator.num_processes == 1
-        if alone and loss.device.type == "cpu" and not math.isfinite(float(loss)):
+        if alone and loss.device.type == "cpu" and not self._is_sound(float(loss), float(grad_norm)):
             self.settle()
 
     def settle(self) -> None:
-        """Fetches losses, and stops the run at the first that is not finite."""
+        """Fetches losses and gradient norms, and stops the run at the first that is not finite."""
         import torch
 
         if not self.open:
@@ -132,7 +123,7 @@ class _Ledger:
         values = accelerator.reduce(stacked, reduction="mean").tolist()
         first = self.progress.step - len(self.open)
         for place, (loss, norm) in enumerate(values):
-            if not math.isfinite(loss):
+            if not self._is_sound(loss, norm):
                 raise self._diverged(first + place, self.open[place][0], loss, norm)
             self.progress.recent.append(loss)
             self.grad_norm = norm
@@ -144,6 +135,11 @@ class _Ledger:
         recent.clear()
         step = self.progress.step
         return StepLog(step, self.plan.steps, self.plan.epoch(step), mean, self.grad_norm, rate)
+
+    def _is_sound(self, loss: float, norm: float) -> bool:
+        # fp16's gradient scaler leaves a step out where gradients overflow, and goes on with a smaller scale.
+        scaled = self.stepper.accelerator.scaler is not None
+        return math.isfinite(loss) and (scaled or math.isfinite(norm))
 
     def _diverged(self, step: int, indices: np.ndarray, loss: float, norm: float) -> TrainingDiverged:
         rows = list(self.name_rows(indices))

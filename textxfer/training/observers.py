@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from textxfer.errors import OutputError
 from textxfer.modeling.freezing import Frozen
 from textxfer.records import Scores
+from textxfer.training.disk import reason, write_pieces
 
 ESTIMATE_AFTER = 10
 """Steps after which the time left is told where no bar shows it."""
@@ -63,14 +66,35 @@ class Observer:
         """Called when training ends, however it ends."""
 
 
-class JsonLines(Observer):
-    """Writes log.jsonl."""
+def tell(observers: Iterable[Observer], event: str, *details: Any) -> None:
+    """Calls one method of every observer."""
+    for observer in observers:
+        getattr(observer, event)(*details)
 
-    def __init__(self, path: Path, start: int = 0) -> None:
+
+class JsonLines(Observer):
+    """Writes log.jsonl.
+
+    Args:
+        path: Lines are added to it.
+    """
+
+    def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists():
-            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= start]
-            path.write_text("".join(f"{line}\n" for line in kept))
+
+    def cut_after(self, step: int, evaluated_step: int) -> None:
+        """Drops what a resumed run writes again: steps after one, evaluations after another; and broken lines."""
+        if not self.path.exists():
+            return
+        kept = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                known = json.loads(line)
+            except ValueError:  # a killed process wrote half of it
+                continue
+            if known["step"] <= (evaluated_step if "split" in known else step):
+                kept.append(line + "\n")
+        write_pieces(self.path, kept)
 
     def on_log(self, log: StepLog) -> None:
         """Writes step, epoch, loss, gradient norm and learning rate."""
@@ -83,8 +107,11 @@ class JsonLines(Observer):
         self._write({"step": step, "epoch": _short(epoch), "split": split, **loss, **scores.values})
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {reason(error)}") from error
 
 
 class Console(Observer):
@@ -156,5 +183,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _short(value: float) -> float:
-    return value if isinstance(value, int) else float(f"{value:.6g}")
+def _short(value: float) -> float | None:
+    if isinstance(value, int):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -28,7 +28,6 @@ class Plan:
         evaluate_every: Steps, or "epoch".
         save_every: Steps, "epoch" or "never".
         log_every: Steps.
-        patience: Evaluations without gain before the run stops, or None.
         batching: By length, or random.
         seed: Of the order.
     """
@@ -43,7 +42,6 @@ class Plan:
     evaluate_every: int | Literal["epoch"] = "epoch"
     save_every: int | Literal["epoch", "never"] = "epoch"
     log_every: int = 10
-    patience: int | None = None
     batching: Literal["length", "random"] = "length"
     seed: int = 0
 
@@ -70,9 +68,7 @@ class Plan:
     def batches(self, start: int) -> Iterator[np.ndarray]:
         """Gives the examples of each step from step `start` on."""
         for epoch in range(start // self.steps_per_epoch, self.epochs):
-            batches = epoch_batches(
-                self.lengths, self.batch_size, seed=self.seed, epoch=epoch, batching=self.batching
-            )
+            batches = epoch_batches(self.lengths, self.batch_size, seed=self.seed, epoch=epoch, batching=self.batching)
             first = epoch * self.steps_per_epoch
             yield from batches[max(start - first, 0) : self.steps - first]
 
@@ -89,8 +85,10 @@ class Plan:
         return done % self.log_every == 0 or done == self.steps
 
     def saves_after(self, done: int) -> bool:
-        """Says whether the state is saved after `done` steps; after the last it is not worth it."""
-        return self.save_every != "never" and done < self.steps and done % self._steps(self.save_every) == 0
+        """Says whether the state is saved after `done` steps; after the last too: judging a model takes its time."""
+        if self.save_every == "never" or done == 0:
+            return False
+        return done == self.steps or done % self._steps(self.save_every) == 0
 
     @property
     def evaluations(self) -> int:

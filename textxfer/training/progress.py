@@ -21,6 +21,7 @@ class Progress:
         stopped_early: Whether patience has run out.
         seconds: Time spent on steps and their evaluations, over all parts of an interrupted run.
         recent: Losses since the last line of the log.
+        micro_batch_size: Examples of a forward pass, which may have shrunk; 0 before the first step.
     """
 
     step: int = 0
@@ -31,6 +32,7 @@ class Progress:
     stopped_early: bool = False
     seconds: float = 0.0
     recent: list[float] = field(default_factory=list)
+    micro_batch_size: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Gives plain data for JSON."""

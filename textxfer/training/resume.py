@@ -1,15 +1,15 @@
 """The state of an unfinished run on disk, complete or not there at all.
 
-A state is a folder `step-<N>` of safetensors and JSON (no pickle). It is written under another name, its manifest with
-the size and SHA-256 of every file last, flushed to disk and then renamed; only then are older ones deleted. Reading
-takes the newest whose manifest holds. Frozen weights are not in it: they come from the checkpoint.
+A state is a folder `state-<N>` of safetensors and JSON (no pickle), N counting up. It is written under another name,
+its manifest with the size and SHA-256 of every file last, flushed to disk and then renamed; only then are older ones
+deleted, all but one. Reading takes the newest whose manifest holds. Frozen weights are not in it: they come from the
+checkpoint. What it belongs to stands in the run folder's environment.json.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textxfer.errors import OutputError
+from textxfer.training.disk import flush_folder, reason
 from textxfer.training.progress import Progress
 
 if TYPE_CHECKING:
     import torch
 
+FORMAT = 1
 MANIFEST = "manifest.json"
+KEPT = 2
+"""States that are kept: the newest, and one in case a disk damages it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,6 @@ class State:
         weights: Trained parameters by name.
         optimizer: AdamW's moments, as `<parameter>/<moment>`.
         best: Trained parameters of the best evaluation by name; empty before the first.
-        identity: What must be the same for the run to be the same: hashes of recipe, data and checkpoint.
         scaler: State of fp16's gradient scaler, or {}.
     """
 
@@ -43,7 +46,6 @@ class State:
     weights: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, torch.Tensor]
     best: Mapping[str, torch.Tensor]
-    identity: Mapping[str, str]
     scaler: Mapping[str, Any]
 
 
@@ -52,7 +54,6 @@ def capture(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     best: Mapping[str, torch.Tensor],
-    identity: Mapping[str, str],
     scaler: Any = None,
 ) -> State:
     """Gives the state of a run between two steps."""
@@ -62,7 +63,7 @@ def capture(
         for name, parameter in model.named_parameters()
         for moment, tensor in optimizer.state.get(parameter, {}).items()
     }
-    return State(progress, weights, moments, best, identity, scaler.state_dict() if scaler is not None else {})
+    return State(progress, weights, moments, best, scaler.state_dict() if scaler is not None else {})
 
 
 def restore(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: Any = None) -> None:
@@ -87,48 +88,63 @@ def write_state(folder: Path, state: State) -> None:
     Raises:
         OutputError: It cannot be written; what was saved before is still there.
     """
-    from safetensors.torch import save_file
-
-    place = folder / f"step-{state.progress.step}"
-    temporary = folder / f"tmp-{state.progress.step}-{os.getpid()}"
-    tensors = {"weights": state.weights, "optimizer": state.optimizer, "best": state.best}
+    older = _states(folder)
+    place = folder / f"state-{older[-1][0] + 1 if older else 1}"
+    temporary = folder / f"tmp-{place.name}"
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for name, named in tensors.items():
-            save_file({key: tensor.contiguous() for key, tensor in named.items()}, temporary / f"{name}.safetensors")
-        about = {"progress": state.progress.as_dict(), "identity": dict(state.identity), "scaler": dict(state.scaler)}
-        _write_flushed(temporary / "state.json", json.dumps(about))
-        files = {file.name: {"size": file.stat().st_size, "sha256": _hash(file)} for file in temporary.iterdir()}
-        _write_flushed(temporary / MANIFEST, json.dumps(files))
-        _flush_folder(temporary)
-        shutil.rmtree(place, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+        _keep_only(folder, [path for _, path in older])
+        temporary.mkdir()
+        _write_parts(temporary, state)
+        flush_folder(temporary)
         temporary.rename(place)
-        _flush_folder(folder)
+        flush_folder(folder)
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if not isinstance(error, OSError) and "SafetensorError" not in type(error).__name__:
             raise
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{folder}: the state of the run cannot be saved: {reason}") from error
-    for older in folder.iterdir():
-        if older != place:
-            shutil.rmtree(older, ignore_errors=True)
+        raise OutputError(f"{folder}: the state of the run cannot be saved: {reason(error)}") from error
+    _keep_only(folder, [path for _, path in [*older, (0, place)]][-KEPT:])
 
 
 def read_state(folder: Path) -> State | None:
     """Gives the newest whole state in a folder, or None."""
     from safetensors.torch import load_file
 
-    steps = [(int(match[1]), path) for path in folder.glob("step-*") if (match := re.fullmatch(r"step-(\d+)", path.name))]
-    for _, path in sorted(steps, reverse=True):
+    for _, path in reversed(_states(folder)):
         if not _is_whole(path):
             continue
         about = json.loads((path / "state.json").read_text())
-        weights, optimizer, best = (load_file(path / f"{name}.safetensors") for name in ("weights", "optimizer", "best"))
-        progress = Progress.from_dict(about["progress"])
-        return State(progress, weights, optimizer, best, about["identity"], about["scaler"])
+        if about.get("format") != FORMAT:
+            continue
+        weights, optimizer, best = (
+            load_file(path / f"{name}.safetensors") for name in ("weights", "optimizer", "best")
+        )
+        return State(Progress.from_dict(about["progress"]), weights, optimizer, best, about["scaler"])
     return None
+
+
+def _states(folder: Path) -> list[tuple[int, Path]]:
+    """Gives the states there are, whole or not, oldest first."""
+    matches = [(re.fullmatch(r"state-(\d+)", path.name), path) for path in folder.glob("state-*")]
+    return sorted((int(match[1]), path) for match, path in matches if match)
+
+
+def _keep_only(folder: Path, kept: list[Path]) -> None:
+    for path in folder.iterdir():
+        if path not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_parts(folder: Path, state: State) -> None:
+    from safetensors.torch import save_file
+
+    for name, tensors in {"weights": state.weights, "optimizer": state.optimizer, "best": state.best}.items():
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / f"{name}.safetensors")
+    about = {"format": FORMAT, "progress": state.progress.as_dict(), "scaler": dict(state.scaler)}
+    (folder / "state.json").write_text(json.dumps(about))
+    files = {file.name: {"size": file.stat().st_size, "sha256": _hash(file)} for file in folder.iterdir()}
+    (folder / MANIFEST).write_text(json.dumps(files))
 
 
 def _is_whole(path: Path) -> bool:
@@ -138,30 +154,10 @@ def _is_whole(path: Path) -> bool:
             (path / name).stat().st_size == entry["size"] and _hash(path / name) == entry["sha256"]
             for name, entry in files.items()
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_flushed(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Asks the disk to keep a folder and its files through a power cut, where the system can."""
-    for path in [*(child for child in folder.iterdir() if child.is_file()), folder]:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except OSError:  # folders cannot be opened on Windows
-            continue
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -8,16 +8,24 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from filelock import FileLock, Timeout
 
 from textxfer.errors import OutputError
+from textxfer.training.disk import discard, flush_folder, reason, write_pieces
+
+RECIPE = "recipe.yaml"
+METRICS = "metrics.json"
+ENVIRONMENT = "environment.json"
 
 
 class RunFolder:
-    """One run's folder. Nothing is written before `begin`.
+    """One run's folder. Nothing is written before `claim`.
+
+    Beside it, hidden, may stand the run that it replaces (`.<name>.previous`), a lock while a process works in it, and
+    for a moment a folder that is being made or deleted.
 
     Args:
         path: `runs/<name>`.
@@ -25,109 +33,190 @@ class RunFolder:
         overwrite: Begin anew where there is a run.
 
     Raises:
-        OutputError: There is a run and neither was said, both were said, another process works in it, or the place
+        OutputError: There is a run and neither was said, both were said, what stands there is no run, or the place
             cannot be written.
     """
 
     def __init__(self, path: Path, resume: bool = False, overwrite: bool = False) -> None:
-        self.path = path
+        self.path, self.resume, self.overwrite = path, resume, overwrite
+        self.lock = FileLock(self._beside("lock"))
         if resume and overwrite:
             raise OutputError("--resume and --overwrite exclude each other: go on with the run, or begin anew")
-        self.resumes = resume and self.exists and not self.finished
-        if self.exists and not (resume or overwrite):
-            state = "a finished" if self.finished else "an unfinished"
-            go_on = "leaves it as it is" if self.finished else "goes on with it"
-            raise OutputError(
-                f"{path}: holds {state} run; --resume {go_on}, --overwrite begins anew (and deletes the old one when the "
-                "new one has finished)"
-            )
-        self._check_writable()
-        self.lock = FileLock(path.parent / f".{path.name}.lock")
+        self._check()
 
     @property
-    def exists(self) -> bool:
-        """Whether there is anything at the place."""
-        return self.path.exists()
+    def holds(self) -> Literal["nothing", "an unfinished run", "a finished run", "something else"]:
+        """What stands at the place; metrics.json, written last, marks a finished run."""
+        if not os.path.lexists(self.path) or (self.path.is_dir() and not any(self.path.iterdir())):
+            return "nothing"
+        if not (self.path / RECIPE).is_file():
+            return "something else"
+        return "a finished run" if (self.path / METRICS).is_file() else "an unfinished run"
 
     @property
     def finished(self) -> bool:
-        """Whether the run there has finished: metrics.json is written last."""
-        return (self.path / "metrics.json").is_file()
+        """Whether a finished run is there."""
+        return self.holds == "a finished run"
 
     @property
     def resume_folder(self) -> Path:
-        """Where the state of an unfinished run is."""
+        """Where the states of an unfinished run are."""
         return self.path / "resume"
 
     @property
     def previous(self) -> Path:
         """Where the run that is being replaced waits."""
-        return self.path.parent / f".{self.path.name}.previous"
+        return self._beside("previous")
+
+    def claim(self) -> bool:
+        """Keeps other processes out until `release`, and makes sure that all is still as it was found.
+
+        Returns:
+            Whether an unfinished run is to be gone on with.
+
+        Raises:
+            OutputError: Another process works in the folder, or has done so since.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.lock.acquire(timeout=0)
+            if self.holds == "nothing" and self.previous.exists():  # its replacement has gone: it stands again
+                self._move_aside()
+                self.previous.rename(self.path)
+        except Timeout:
+            raise OutputError(f"{self.path}: another process is working in it; wait, or change `name`") from None
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {reason(error)}") from error
+        self._check()
+        if self.resume and self.finished:
+            raise OutputError(
+                f"{self.path}: another process has finished this run in the meantime; its results are there"
+            )
+        return self.resume and self.holds == "an unfinished run"
 
     def begin(self, recipe: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
-        """Makes the folder, or goes on in it, just before the first step."""
-        self._take_lock()
-        if self.resumes:
-            return
-        try:
-            if self.exists and self.previous.exists():
-                shutil.rmtree(self.path)  # an unfinished run in the place of the one that waits
-            elif self.exists:
-                self.path.rename(self.previous)
-            self.path.mkdir(parents=True)
-            text = "# The resolved recipe: running it again repeats the run.\n"
-            self.write_text("recipe.yaml", text + yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))
-            self.write_json("environment.json", environment)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
-
-    def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Deletes what only an unfinished run needs, writes metrics.json, and lets the previous run go."""
-        self.write_json("metrics.json", metrics)
-        shutil.rmtree(self.resume_folder, ignore_errors=True)
-        shutil.rmtree(self.previous, ignore_errors=True)
-
-    def release(self) -> None:
-        """Lets other processes work in the folder."""
-        self.lock.release(force=True)
-        Path(self.lock.lock_file).unlink(missing_ok=True)
-
-    def write_json(self, name: str, data: Any) -> None:
-        """Writes a JSON file, whole or not at all."""
-        self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-
-    def write_lines(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
-        """Writes a JSON object a line, whole or not at all."""
-        self.write_text(name, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
-
-    def write_text(self, name: str, text: str) -> None:
-        """Writes a text file, whole or not at all.
+        """Puts a new run in the place, just before its first step; an old one is moved aside.
 
         Raises:
             OutputError: It cannot be written.
         """
-        place = self.path / name
-        temporary = place.with_name(f".{place.name}.tmp-{os.getpid()}")
+        new = self._beside("new")
+        head = "# The resolved recipe: running it again repeats the run.\n"
         try:
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-            temporary.replace(place)
+            discard(new)
+            new.mkdir()
+            write_pieces(new / ENVIRONMENT, [_json(environment)])
+            text = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True)
+            write_pieces(new / RECIPE, [head, text])
+            self._move_aside()
+            new.rename(self.path)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise OutputError(f"{place}: cannot be written: {error.strerror or error}") from error
+            raise OutputError(f"{self.path}: cannot be written: {reason(error)}") from error
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
-    def _check_writable(self) -> None:
-        nearest = next(parent for parent in self.path.absolute().parents if parent.exists())
-        if not nearest.is_dir():
-            raise OutputError(f"{self.path}: {nearest} is not a folder (output.directory)")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise OutputError(f"{self.path}: {nearest} cannot be written (output.directory)")
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Marks the run as finished, and deletes what only an unfinished one needs."""
+        with contextlib.suppress(OSError):
+            flush_folder(self.path / "model")
+        self.write_json(METRICS, metrics)
+        self.tidy()
 
-    def _take_lock(self) -> None:
+    def tidy(self) -> None:
+        """Deletes what a finished run has no need of: saved states, the run it replaced, left-overs of a crash."""
+        if not self.finished:
+            return
+        names = ("previous", "going", "previous.going", "new.going")
+        left = [path for path in (self.resume_folder, *map(self._beside, names)) if os.path.lexists(path)]
+        left += [path for pattern in (".*.tmp-*", "model.tmp-*", "model.old-*") for path in self.path.rglob(pattern)]
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.lock.acquire(timeout=0)
-        except Timeout:
-            raise OutputError(f"{self.path}: another process is working in it; wait, or change `name`") from None
+            if left:
+                self.lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            return  # another process is at it, or the place is for reading only
+        for path in left:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Lets other processes work in the folder; does nothing where it is not claimed."""
+        if not self.lock.is_locked:
+            return
+        place = Path(self.lock.lock_file)
+        with contextlib.suppress(OSError):  # Windows deletes no open file
+            place.unlink(missing_ok=True)
+        self.lock.release(force=True)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Reads a JSON file of the run.
+
+        Raises:
+            OutputError: It is missing or damaged.
+        """
+        try:
+            data = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            message = f"{self.path / name}: cannot be read: {reason(error)}; --overwrite begins the run anew"
+            raise OutputError(message) from error
+        return dict(data)
+
+    def write_json(self, name: str, data: Any) -> None:
+        """Writes a JSON file, whole or not at all."""
+        write_pieces(self.path / name, [_json(data)])
+
+    def write_lines(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Writes a JSON object a line, whole or not at all."""
+        write_pieces(self.path / name, (json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text file, whole or not at all."""
+        write_pieces(self.path / name, [text])
+
+    def _beside(self, what: str) -> Path:
+        return self.path.parent / f".{self.path.name}.{what}"
+
+    def _move_aside(self) -> None:
+        """Clears the place; the last finished run there is kept until the new one has finished."""
+        if self.holds == "nothing":
+            if self.path.is_dir():
+                self.path.rmdir()
+            return
+        if self.previous.exists() and not self.finished:
+            discard(self.path)  # it was to replace the one that waits, and never finished
+            return
+        discard(self.previous)
+        self.path.rename(self.previous)
+
+    def _check(self) -> None:
+        """Stops where the folder cannot be used as asked."""
+        try:
+            holds = self.holds
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+            raise OutputError(f"{self.path}: cannot be read: {reason(error)} (output.directory)") from error
+        if holds == "something else":
+            raise OutputError(
+                f"{self.path}: is there, but is no run (it has no {RECIPE}); nothing of it is touched: change `name` "
+                "or output.directory"
+            )
+        if holds != "nothing" and not (self.resume or self.overwrite):
+            go_on = "leaves it as it is" if holds == "a finished run" else "goes on with it"
+            raise OutputError(
+                f"{self.path}: holds {holds}; --resume {go_on}, --overwrite begins anew (and deletes the old one when "
+                "the new one has finished)"
+            )
+        if self.resume and holds == "a finished run":
+            return  # nothing will be written
+        places = [next(parent for parent in self.path.absolute().parents if os.path.lexists(parent))]
+        if not places[0].is_dir():
+            raise OutputError(f"{self.path}: {places[0]} is not a folder (output.directory)")
+        places += [self.path] if self.resume and holds == "an unfinished run" else []
+        for place in places:
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise OutputError(f"{self.path}: {place} cannot be written (output.directory)")
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

@@ -124,7 +124,7 @@ class Stepper:
         return Taken(total, norm)
 
     def _parts(self, indices: np.ndarray, rank: int, world: int) -> list[tuple[np.ndarray, int]]:
-        """Gives this process's micro-batches, each with 1; or one with 0, where there are fewer examples than processes."""
+        """Gives this process's micro-batches, each with 1; or one with 0, where it has no example of its own."""
         mine = indices[rank::world]
         if len(mine) == 0:
             return [(indices[:1], 0)]

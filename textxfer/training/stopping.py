@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +24,24 @@ class StopRequested(Exception):
         self.signal_number = signal_number
 
 
+ECHO_SECONDS = 2.0
+"""A launcher of several processes passes on the signal that the terminal has sent them already."""
+
+
 class StopSignal:
-    """Listens for Ctrl-C and SIGTERM while it is entered; a second Ctrl-C stops at once.
+    """Listens for Ctrl-C and SIGTERM while it is entered; a second one stops at once.
 
     Only the main thread can listen; elsewhere (a notebook's worker) it hears nothing and does no harm.
+
+    Args:
+        accelerator: Of the run; its processes stop at the same step.
     """
 
     def __init__(self, accelerator: Accelerator | None = None) -> None:
         self.accelerator = accelerator
+        self.alone = accelerator is None or accelerator.num_processes == 1
         self.heard = 0
+        self.heard_at = 0.0
         self.handlers: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
@@ -42,27 +52,30 @@ class StopSignal:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self.handlers.clear()
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self.heard = number
-        for each, handler in self.handlers.items():
-            signal.signal(each, handler)
+        now = time.monotonic()
+        if not self.heard:
+            self.heard, self.heard_at = number, now
+        elif self.alone or now - self.heard_at > ECHO_SECONDS:
+            self.__exit__()
+            signal.raise_signal(number)
 
     def check(self) -> None:
         """Raises `StopRequested` if a signal was heard, on all processes at the same step."""
         heard = self.heard
-        if self.accelerator is not None and self.accelerator.num_processes > 1:
+        if self.accelerator is not None and not self.alone:
             import torch
             from accelerate.utils import gather
 
             mine = torch.tensor([heard], device=self.accelerator.device)
-            heard = int(gather(mine).max())  # type: ignore[union-attr]
+            heard = int(gather(mine).max())
         if heard:
             raise StopRequested(heard)
 
     def check_alone(self) -> None:
         """Like `check`, where processes are not in step with each other: only a lone process stops."""
-        if self.accelerator is None or self.accelerator.num_processes == 1:
+        if self.alone:
             self.check()

@@ -30,13 +30,36 @@ FAMILIES = {
     "t5": "t5",
 }
 
-__all__ = ["FAMILIES", "Parts", "dropout_fields", "has_prefix", "locate", "most_tokens", "pooled_token", "without_prefix"]
+__all__ = [
+    "FAMILIES",
+    "Parts",
+    "backbone_parameters",
+    "dropout_fields",
+    "has_prefix",
+    "locate",
+    "most_tokens",
+    "pooled_only",
+    "pooled_token",
+    "without_prefix",
+]
+
+
+EXACT = ("sdpa", "eager")
+"""Implementations of attention whose masks say for each query which keys it sees."""
 
 
 def locate(model: nn.Module) -> Parts:
     """Gives the parts of a stock model with a head."""
     backbone = getattr(model, str(model.base_model_prefix), model)
     return _family(model.config).locate(backbone)  # type: ignore[no-any-return]
+
+
+def backbone_parameters(model: nn.Module) -> set[str]:
+    """Gives the names of the parameters that are not the head's, each under all its names where it is shared."""
+    parts = locate(model)
+    modules = (*parts.embeddings, *parts.layers, *parts.top)
+    own = {id(parameter) for module in modules for parameter in module.parameters()}
+    return {name for name, parameter in model.named_parameters(remove_duplicate=False) if id(parameter) in own}
 
 
 def dropout_fields(config: Any) -> tuple[str, ...]:
@@ -75,6 +98,18 @@ def without_prefix(model: Any, count: int, states: nn.Module, whole: bool) -> nn
         return _family(model.config).without_prefix(model, count, states, whole)  # type: ignore[no-any-return]
     backbone = _family(model.config).without_prefix(getattr(model, prefix), count, states, whole)
     return view(model, **{prefix: backbone})
+
+
+def pooled_only(model: Any) -> nn.Module:
+    """Gives a view of a classifier whose last layer computes only what the head looks at, where its family can.
+
+    The result is the stock model's; see `_first_token`.
+    """
+    family, prefix = _family(model.config), str(model.base_model_prefix)
+    classifies = type(model).__name__.endswith("ForSequenceClassification")
+    if not classifies or not hasattr(family, "first_token_only") or model.config._attn_implementation not in EXACT:
+        return model  # type: ignore[no-any-return]
+    return view(model, **{prefix: family.first_token_only(getattr(model, prefix))})
 
 
 def _family(config: Any) -> ModuleType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from textxfer.modeling.anatomy._first_token import first_token_layer
 from textxfer.modeling.anatomy._parts import Parts, view
 
 if TYPE_CHECKING:
@@ -11,10 +12,10 @@ if TYPE_CHECKING:
 
 DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "summary_last_dropout")
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
-"""Families whose positions start after the padding token's id."""
+"""Families whose positions start after the padding token's id, which MPNet takes to be 1."""
 
 
-def locate(backbone: nn.Module) -> Parts:
+def locate(backbone: Any) -> Parts:
     """Gives the parts of a BERT-like backbone; the pooler belongs to the head."""
     projection = getattr(backbone, "embeddings_project", None)  # ELECTRA with narrow embeddings
     bias = getattr(backbone.encoder, "relative_attention_bias", None)  # MPNet
@@ -24,7 +25,8 @@ def locate(backbone: nn.Module) -> Parts:
 
 def most_tokens(config: Any) -> int | None:
     """Gives the number of positions that tokens can take."""
-    offset = config.pad_token_id + 1 if config.model_type in OFFSET_POSITIONS else 0
+    padding = 1 if config.model_type == "mpnet" else config.pad_token_id
+    offset = padding + 1 if config.model_type in OFFSET_POSITIONS else 0
     return int(config.max_position_embeddings) - offset
 
 
@@ -39,3 +41,14 @@ def without_prefix(backbone: Any, count: int, states: nn.Module, whole: bool) ->
     if not hasattr(backbone, "embeddings_project"):
         return view(backbone, embeddings=states, encoder=encoder)
     return view(backbone, embeddings=states, embeddings_project=states, encoder=encoder)
+
+
+def first_token_only(backbone: Any) -> nn.Module:
+    """Gives a view whose last layer computes the first token only; MPNet's layers are of another make."""
+    from torch import nn
+
+    layers = list(backbone.encoder.layer)
+    if not layers or not hasattr(layers[-1].attention, "self"):
+        return backbone  # type: ignore[no-any-return]
+    layers[-1] = first_token_layer(layers[-1])
+    return view(backbone, encoder=view(backbone.encoder, layer=nn.ModuleList(layers)))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textxfer.modeling.anatomy._parts import Parts
-
-if TYPE_CHECKING:
-    from torch import nn
 
 DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "cls_dropout")
 
 
-def locate(backbone: nn.Module) -> Parts:
+def locate(backbone: Any) -> Parts:
     """Gives the parts; the table of relative positions and the convolution serve the lowest layers on."""
     encoder = backbone.encoder
     shared = [getattr(encoder, name, None) for name in ("rel_embeddings", "LayerNorm", "conv")]

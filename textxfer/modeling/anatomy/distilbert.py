@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DROPOUT_FIELDS = ("dropout", "attention_dropout", "seq_classif_dropout", "qa_dropout")
 
 
-def locate(backbone: nn.Module) -> Parts:
+def locate(backbone: Any) -> Parts:
     """Gives the parts of a DistilBERT backbone."""
     return Parts(embeddings=[backbone.embeddings], layers=list(backbone.transformer.layer))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DROPOUT_FIELDS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_first_dropout")
 
 
-def locate(backbone: nn.Module) -> Parts:
+def locate(backbone: Any) -> Parts:
     """Gives the parts of a GPT-2 backbone."""
     return Parts(embeddings=[backbone.wte, backbone.wpe, backbone.drop], layers=list(backbone.h), top=[backbone.ln_f])
 

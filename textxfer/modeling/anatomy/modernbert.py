@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DROPOUT_FIELDS = ("embedding_dropout", "attention_dropout", "mlp_dropout", "classifier_dropout")
 
 
-def locate(backbone: nn.Module) -> Parts:
+def locate(backbone: Any) -> Parts:
     """Gives the parts of a ModernBERT backbone."""
     return Parts(embeddings=[backbone.embeddings], layers=list(backbone.layers), top=[backbone.final_norm])
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DROPOUT_FIELDS = ("dropout_rate", "classifier_dropout")
 
 
-def locate(backbone: nn.Module) -> Parts:
+def locate(backbone: Any) -> Parts:
     """Gives the parts; the embeddings serve both stacks, and the decoder is frozen with the whole backbone only.
 
     The encoder has one dropout module for its input and its output; frozen with the embeddings, it leaves both alone.

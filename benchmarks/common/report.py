@@ -1,0 +1,91 @@
+"""A program's table, on the screen and as dated JSON."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common import machine
+from common.processes import call
+from common.rounds import Run, ratios, shown
+
+RATES = ("fp32_gflops", "bf16_gflops", "copy_gbytes")
+
+
+class Report:
+    """What a program found, written after every part of it, so that an interrupted program keeps what it has.
+
+    Attributes:
+        roofline: What the machine can do at best, by the names of `RATES`.
+    """
+
+    def __init__(self, program: str, arguments: argparse.Namespace, columns: Sequence[str]) -> None:
+        date = datetime.date.today().isoformat()
+        probed = call("common.machine:roofline", arguments.threads)
+        self.roofline = {name: probed[name] for name in RATES}
+        self.path = _free_path(arguments.results, f"{date}-{program}")
+        self.record: dict[str, Any] = {
+            "program": program,
+            "date": date,
+            "machine": machine.describe(arguments.threads),
+            "versions": machine.versions(),
+            "roofline": self.roofline,
+            "arguments": {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)},
+            "columns": list(columns),
+            "table": [],
+            "runs": [],
+        }
+        print(f"{program}, {date}\n{self.record['machine']}")
+        print(", ".join(f"{name} {version}" for name, version in self.record["versions"].items()))
+        rates = "{fp32_gflops} GFLOP/s fp32, {bf16_gflops} GFLOP/s bf16, {copy_gbytes} GB/s copied"
+        print(f"roofline: {rates.format(**self.roofline)}", flush=True)
+
+    @property
+    def bf16_is_fast(self) -> bool:
+        """Whether a well-configured run on this machine would use bf16."""
+        return self.roofline["bf16_gflops"] > self.roofline["fp32_gflops"]
+
+    @property
+    def peak_gflops(self) -> float:
+        """The faster of the two kinds of arithmetic."""
+        return max(self.roofline["fp32_gflops"], self.roofline["bf16_gflops"])
+
+    def add(self, line: Sequence[str], runs: Sequence[Run] = ()) -> None:
+        """Adds a line of the table and the runs behind it."""
+        self.record["table"].append(list(line))
+        self.record["runs"].append(list(runs))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.record, indent=1) + "\n")
+
+    def add_systems(
+        self, titles: Sequence[str], runs: Mapping[str, list[Run]], ours: str, last: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Adds a line per system: titles, system, seconds, peer / ours, accuracy, peak memory, and its `last` cells."""
+        own = [run["seconds"] for run in runs[ours]]
+        for system, its in runs.items():
+            seconds = [run["seconds"] for run in its]
+            ratio = "1" if system == ours else shown(ratios(seconds, own))
+            accuracy = shown([run["accuracy"] for run in its if run["accuracy"] is not None], 4)
+            peak = shown([run["peak_mb"] for run in its], 0)
+            self.add([*titles, system, shown(seconds), ratio, accuracy, peak, *last.get(system, [""])], its)
+
+    def show(self) -> None:
+        """Prints the table and where the JSON is."""
+        columns, lines = self.record["columns"], self.record["table"]
+        widths = [max(map(len, cells)) for cells in zip(columns, *lines, strict=True)]
+        for line in (columns, ["-" * width for width in widths], *lines):
+            print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
+        print(f"written: {self.path}")
+
+
+def _free_path(folder: Path, stem: str) -> Path:
+    """Gives `stem.json`, or `stem-2.json` and so on where that is taken: results are not overwritten."""
+    path, number = folder / f"{stem}.json", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}.json"
+    return path

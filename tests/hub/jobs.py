@@ -1,0 +1,77 @@
+"""What users of the loopback Hub do, each in a process of its own (`Client.call`); all of it takes and gives JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def push(id: str, folder: str, by: str, times: int = 1, private: bool = False, **options: Any) -> list[str]:
+    """Pushes a folder as a model, again and again, and gives the commit each push ended at."""
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi()
+    api.create_repo(id, exist_ok=True, private=private)
+    pushes = {"create_commit": _push_by_commit, "upload_folder": _push_by_folder}
+    return [pushes[by](api, id, Path(folder), **options).oid for _ in range(times)]
+
+
+def _push_by_commit(api: Any, id: str, folder: Path, **options: Any) -> Any:
+    from huggingface_hub import CommitOperationAdd
+
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    additions = [CommitOperationAdd(str(path.relative_to(folder)), path) for path in files]
+    return api.create_commit(id, additions, commit_message="push", **options)
+
+
+def _push_by_folder(api: Any, id: str, folder: Path, **options: Any) -> Any:
+    return api.upload_folder(repo_id=id, folder_path=folder, commit_message="push", **options)
+
+
+def try_each(calls: list[tuple[str, dict[str, Any]]]) -> list[list[Any]]:
+    """Calls methods of HfApi and gives, for each, the kind of its error and the HTTP status, or None and what it gave."""
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api, outcomes = huggingface_hub.HfApi(), []
+    for method, arguments in calls:
+        try:
+            outcomes.append([None, getattr(api, method)(**arguments)])
+        except HfHubHTTPError as error:
+            outcomes.append([type(error).__name__, error.response.status_code])
+        except Exception as error:
+            outcomes.append([type(error).__name__, str(error)])
+    return outcomes
+
+
+def predict(id: str, texts: list[str]) -> dict[str, Any]:
+    """Loads a classifier by its id in three ways and gives what each makes of some texts."""
+    import torch
+    import transformers
+
+    import textxfer
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(id)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(id)
+    with torch.no_grad():
+        logits = model(**tokenizer(texts, padding=True, truncation=True, return_tensors="pt")).logits
+    stock = transformers.pipeline(model=id)(texts, truncation=True)
+    own = textxfer.pipeline(id)(texts)
+    labels = [model.config.id2label[number] for number in logits.argmax(-1).tolist()]
+    scores = logits.softmax(-1).max(-1).values.tolist()
+    auto = [{"label": label, "score": score} for label, score in zip(labels, scores, strict=True)]
+    return {"auto": auto, "stock pipeline": stock, "textxfer": own}
+
+
+def load_rows(id: str, revisions: list[str | None]) -> list[Any]:
+    """Loads revisions of a data set as a recipe does, and gives the training texts of each, or what it says instead."""
+    from textxfer.errors import DataError
+    from textxfer.sources.hub import Hub
+
+    found: list[Any] = []
+    for revision in revisions:
+        try:
+            found.append(Hub(id, revision=revision).load().train.rows["text"][:])
+        except DataError as error:
+            found.append(str(error))
+    return found

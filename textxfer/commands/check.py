@@ -1,0 +1,107 @@
+"""`textxfer check RECIPE`: finds the mistakes that a run would, without loading a model, and describes the rows."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from textxfer.training.assemble import Prepared, Rows
+
+SUMMARY = "check a recipe and its data without loading a model, and describe the rows"
+
+QUANTILES = (50, 90, 95, 99)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("recipe", help="a recipe (YAML)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="fields to change: task.max_length=64")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Prints what there is; raises the first kind of mistake it meets, each of its mistakes a line."""
+    from textxfer.recipe.loading import load_recipe
+
+    recipe = load_recipe(arguments.recipe, *arguments.overrides)
+    from textxfer.training.assemble import encode_rows, load_rows
+    from textxfer.training.run_folder import RunFolder
+
+    RunFolder(recipe.folder, overwrite=True)  # whether it can be written; a run that is there is no mistake
+    rows = load_rows(recipe)
+    _print(_rows_lines(rows))
+    prepared = encode_rows(recipe, rows)
+    _print(_token_lines(prepared))
+    _print([*prepared.rows.notes, f"{arguments.recipe}: nothing is wrong; {prepared.plan.steps} steps to train"])
+    return 0
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def _rows_lines(rows: Rows) -> Iterator[str]:
+    splits = dict(rows.splits.present())
+    counts = [_counts(split.rows) for split in splits.values()]
+    names = rows.labels.names if rows.labels is not None else ("with an answer", "without")
+    lines = [["rows", *map(len, splits.values())]]
+    lines += [[f"  {name}", *(count.get(name, 0) for count in counts)] for name in names]
+    yield from _table(["", *splits], lines)
+
+
+def _counts(rows: Any) -> dict[str, int]:
+    """Gives the rows of each label, or the questions with and without an answer."""
+    counts: dict[str, int] = {}
+    if "label" in rows.column_names:
+        names = (name for value in rows["label"][:] for name in (value if isinstance(value, list) else [value]))
+    else:
+        names = ("with an answer" if answers["text"] else "without" for answers in rows["answers"][:])
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _token_lines(prepared: Prepared) -> Iterator[str]:
+    import numpy as np
+
+    task = prepared.rows.task
+    windows = prepared.encoded["train"].spans is not None
+    head = ["tokens", *(f"{share}%" for share in QUANTILES), "max"]
+    head += ["windows a row", "most"] if windows else ["truncated"]
+    lines = []
+    for name, split in prepared.rows.splits.present():
+        encoded, lengths = prepared.encoded[name], _full_lengths(prepared, name)
+        cells = [*np.percentile(lengths, QUANTILES).round().astype(int), lengths.max()]
+        if windows:
+            each = np.bincount(encoded.rows, minlength=len(split))
+            cells += [f"{each.mean():.2f}", each.max()]
+        else:
+            cells += [f"{encoded.truncated / len(split):.1%}"]
+        lines.append([name, *cells])
+    yield from _table(head, lines)
+    yield f"max_length {task.max_length}" + (f", stride {getattr(task, 'stride', 0)}" if windows else "")
+
+
+def _full_lengths(prepared: Prepared, name: str) -> np.ndarray:
+    """Gives the tokens of each row of a split, uncut."""
+    from textxfer.modeling.checkpoint import NO_LIMIT
+
+    unlimited = copy.copy(prepared.rows.task)
+    unlimited.max_length = NO_LIMIT
+    rows = getattr(prepared.rows.splits, name).rows
+    return unlimited.encode(rows, prepared.checkpoint.tokenizer, prepared.rows.labels).lengths
+
+
+def _table(head: Sequence[Any], lines: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Gives lines with columns of like width: the first to the left, numbers to the right."""
+    cells = [[str(cell) for cell in line] for line in [head, *lines]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for first, *others in cells:
+        numbers = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        yield "  ".join([f"{first:<{max(widths[0], 10)}}", *numbers]).rstrip()
+    yield ""

@@ -1,0 +1,50 @@
+"""What a recipe asks for and its rows cannot give: found before the weights are loaded."""
+
+from __future__ import annotations
+
+from textxfer import registry
+from textxfer.errors import RecipeError
+from textxfer.labels import LabelSet
+from textxfer.recipe.schema import Recipe
+from textxfer.records import Splits
+from textxfer.training.plan import Plan
+
+
+def check_rows(recipe: Recipe, splits: Splits, labels: LabelSet | None) -> None:
+    """Stops where the recipe asks for what the rows cannot give.
+
+    Raises:
+        RecipeError: One line for each mistake.
+    """
+    problems = []
+    if labels is not None:
+        for name in recipe.evaluate.metrics or ():
+            if registry.load("metrics", name).needs == "two labels" and len(labels) != 2:
+                problems.append(
+                    f"evaluate.metrics: `{name}` needs two labels, and there are {len(labels)}; try macro_f1"
+                )
+        weights = recipe.train.class_weights
+        for name in weights if isinstance(weights, dict) else ():
+            if name not in labels.names:
+                problems.append(f"train.class_weights: {registry.unknown(name, labels.names, 'label')}")
+    if splits.validation is None:
+        if recipe.evaluate.select_by is not None:
+            problems.append("evaluate.select_by: there is no validation split to choose the best weights on")
+        if recipe.train.patience is not None:
+            problems.append("train.patience: there is no validation split to watch")
+    if problems:
+        raise RecipeError(*problems)
+
+
+def check_plan(recipe: Recipe, plan: Plan, splits: Splits) -> None:
+    """Stops where `train.patience` is more than the run evaluates.
+
+    Raises:
+        RecipeError: It can never fire.
+    """
+    patience = recipe.train.patience
+    if patience is not None and splits.validation is not None and patience >= plan.evaluations:
+        raise RecipeError(
+            f"train.patience: is {patience}, but the run evaluates {plan.evaluations} times ({plan.steps} steps, every "
+            f"{recipe.train.evaluate_every}): it can never fire"
+        )

@@ -1,0 +1,61 @@
+"""Files and folders that are whole or not there at all, also after a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from textxfer.errors import OutputError
+
+
+def write_pieces(place: Path, pieces: Iterable[str]) -> None:
+    """Writes a text file under another name, flushes it to disk and renames it to its place.
+
+    Raises:
+        OutputError: It cannot be written; what stood there before still does.
+    """
+    temporary = place.with_name(f".{place.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(place)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise OutputError(f"{place}: cannot be written: {reason(error)}") from error
+
+
+def flush_folder(folder: Path) -> None:
+    """Asks the disk to keep a folder and its files through a power cut, where the system can."""
+    for path in [*(child for child in folder.iterdir() if child.is_file()), folder]:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError:  # folders cannot be opened on Windows
+            continue
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def discard(folder: Path) -> None:
+    """Deletes a folder, if it is there; it leaves its place in one move, so that half of it never stands there."""
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    going = folder.with_name(f".{folder.name.lstrip('.')}.going")
+    if going.exists():
+        shutil.rmtree(going, ignore_errors=True)
+    if folder.exists():
+        folder.rename(going)
+        shutil.rmtree(going, ignore_errors=True)
+
+
+def reason(error: Exception) -> str:
+    """Gives what went wrong in a few words: "No space left on device"."""
+    return str(getattr(error, "strerror", None) or error)

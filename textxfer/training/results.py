@@ -1,0 +1,59 @@
+"""What metrics.json says of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from textxfer.evaluation.evaluate import Evaluation
+from textxfer.modeling.freezing import Frozen
+from textxfer.records import Splits
+from textxfer.training.plan import Plan
+from textxfer.training.progress import Progress
+
+
+def results(
+    evaluations: Mapping[str, Evaluation],
+    *,
+    plan: Plan,
+    progress: Progress,
+    frozen: Frozen,
+    splits: Splits,
+    best_step: int,
+    evaluate_seconds: float,
+    total_seconds: float,
+) -> dict[str, Any]:
+    """Gives the content of metrics.json; its keys are a contract.
+
+    Args:
+        evaluations: The final ones, by split.
+        plan: Of the run.
+        progress: At its end.
+        frozen: What was trained.
+        splits: Whose rows are counted.
+        best_step: The step whose weights were kept.
+        evaluate_seconds: Time of the final evaluations.
+        total_seconds: Time of everything, in all parts of an interrupted run.
+    """
+    scores = {name: evaluation.scores for name, evaluation in evaluations.items()}
+    metrics: dict[str, Any] = {"format": 1}
+    metrics |= {name: dict(score.values) for name, score in scores.items()}
+    if any(score.per_label for score in scores.values()):
+        metrics["per_label"] = {name: score.per_label for name, score in scores.items()}
+    if any(score.confusion for score in scores.values()):
+        metrics["confusion"] = {name: score.confusion for name, score in scores.items() if score.confusion}
+    return metrics | {
+        "timing": {
+            "train_seconds": round(progress.seconds, 3),
+            "prefix_seconds": 0.0,
+            "evaluate_seconds": round(evaluate_seconds, 3),
+            "total_seconds": round(total_seconds, 3),
+            "examples_per_second": round(plan.examples(progress.step) / max(progress.seconds, 1e-9), 3),
+        },
+        "trainable_parameters": frozen.trainable,
+        "total_parameters": frozen.total,
+        "steps": progress.step,
+        "best_step": best_step,
+        "stopped_early": progress.stopped_early,
+        "num_examples": {name: len(split) for name, split in splits.present()},
+    }
