@@ -32,7 +32,7 @@ _HOMES = {
 }
 """Public names and the modules they live in; a module is imported when its name is first used."""
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

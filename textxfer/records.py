@@ -103,6 +103,7 @@ class Batch:
         token_type_ids: (B, T) int64, or None.
         targets: (B,), (B, C) or (B, 2), or None.
         indices: Place of each example in its `Encoded` (B,), on the CPU.
+        states: What frozen layers make of the tokens (B, T, D), where that is known already.
     """
 
     input_ids: torch.Tensor
@@ -110,13 +111,16 @@ class Batch:
     token_type_ids: torch.Tensor | None
     targets: torch.Tensor | None
     indices: np.ndarray
+    states: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def inputs(self) -> dict[str, torch.Tensor]:
-        """Gives the keyword arguments of a stock forward pass."""
+        """Gives the keyword arguments of a forward pass: the stock one's, and the states where there are any."""
         inputs = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        if self.states is not None:
+            inputs["states"] = self.states
         if self.token_type_ids is not None:
             inputs["token_type_ids"] = self.token_type_ids
         return inputs

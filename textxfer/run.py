@@ -169,12 +169,15 @@ class _Job:
     def _train(self) -> None:
         from textxfer.training.keeper import SECONDS_BETWEEN_SAVES
         from textxfer.training.loop import fit
-        from textxfer.training.observers import JsonLines
+        from textxfer.training.observers import JsonLines, tell
 
         log = [JsonLines(self.keeper.folder.path / "log.jsonl")] if self.accelerator.is_main_process else []
         least_seconds = SECONDS_BETWEEN_SAVES if self.recipe.train.save_every == "epoch" else 0.0
+        stepper, notes = self.training.start()
+        for note in notes:
+            tell(self.observers, "on_note", note)
         fit(
-            self.training.stepper,
+            stepper,
             self.prepared.plan,
             self.keeper.progress,
             best=self.training.best,
@@ -189,7 +192,6 @@ class _Job:
         from textxfer.training.results import results
 
         training, progress, splits = self.training, self.keeper.progress, self.prepared.rows.splits
-        self.accelerator.unwrap_model(training.wrapped, keep_fp32_wrapper=False)
         if training.best is not None:
             training.best.restore()
         clock = time.monotonic()
@@ -202,6 +204,7 @@ class _Job:
             frozen=training.frozen,
             splits=splits,
             best_step=progress.best_step if training.best is not None else progress.step,
+            prefix_seconds=training.network.seconds,
             evaluate_seconds=now - clock,
             total_seconds=earlier_seconds + now - self.began,
         )

@@ -43,7 +43,8 @@ def evaluate(
         rows: With references.
         labels: In the order of their ids; None for answers.
         metrics: Names of metrics.
-        **forward_options: Of `forward`: `pad_token_id`, `batch_tokens`, `autocast`, `accelerator`, `between`.
+        **forward_options: Of `forward`: `pad_token_id`, `batch_tokens`, `autocast`, `accelerator`, `between`,
+            `batch_of`.
     """
     outputs = forward(model, task, encoded, **forward_options)
     predictions = task.decode(outputs.reduced, encoded, rows)

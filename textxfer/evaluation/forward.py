@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from textxfer.data.batching import collate, sorted_batches
 from textxfer.modeling.device import clear_memory, is_out_of_memory
-from textxfer.records import Encoded
+from textxfer.records import Batch, Encoded
 from textxfer.tasks import Task
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def forward(
     autocast: Callable[[], Any] | None = None,
     accelerator: Accelerator | None = None,
     between: Callable[[], None] | None = None,
+    batch_of: Callable[[np.ndarray], Batch] | None = None,
 ) -> Outputs:
     """Runs a model over all examples, keeping small things only: nothing piles up on the device.
 
@@ -56,6 +57,7 @@ def forward(
         autocast: Makes the context for each forward pass; default: the weights' own precision.
         accelerator: Shares the batches out over its processes; all of them get all outputs.
         between: Called before each batch; may raise to stop.
+        batch_of: Makes the batch of some examples; default: `collate`.
     """
     from contextlib import nullcontext
 
@@ -69,7 +71,7 @@ def forward(
     def run(indices: np.ndarray) -> _Piece:
         if between is not None:
             between()
-        batch = collate(encoded, indices, pad_token_id=pad_token_id, device=device)
+        batch = batch_of(indices) if batch_of else collate(encoded, indices, pad_token_id=pad_token_id, device=device)
         with torch.inference_mode():
             with autocast() if autocast else nullcontext():
                 output = model(**batch.inputs())

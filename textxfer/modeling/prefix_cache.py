@@ -64,9 +64,10 @@ class PrefixCache:
     Attributes:
         prefix: Whose states.
         dtype: Of the states.
-        memory: Most bytes to hold in memory, for all that this cache makes.
-        folder: Where states go that do not fit; they are not kept.
+        memory: Most bytes to hold in memory, for the states of one call.
+        folder: Where a file goes for states that do not fit; it has no name, so that nothing is left of it.
         keep: Where states are kept for later runs, instead; None: nowhere.
+        device: Where states in memory are.
     """
 
     prefix: Prefix
@@ -74,14 +75,14 @@ class PrefixCache:
     memory: int
     folder: Path
     keep: Path | None = None
+    device: torch.device = torch.device("cpu")
 
-    def store(self, encoded: Encoded, batches: Batches, already: int = 0) -> Stored:
+    def store(self, encoded: Encoded, batches: Batches) -> Stored:
         """Computes the states of all examples, or takes the ones that an earlier run kept.
 
         Args:
             encoded: N examples.
             batches: Gives batches that cover all examples, under the precision of the run.
-            already: Bytes of memory that are in use already.
 
         Raises:
             CannotStore: There is no room in memory or on disk.
@@ -92,10 +93,13 @@ class PrefixCache:
         size = shape[0] * width * self.dtype.itemsize
         if self.keep is not None:
             return Stored(kept, self._kept(encoded, kept, batches, shape, size))
-        if already + size <= self.memory:
-            values = torch.empty(shape, dtype=self.dtype)
+        if size <= self.memory:
+            values = torch.empty(shape, dtype=self.dtype, device=self.device)
         else:
-            values = _file_tensor(self.folder / f"{os.urandom(8).hex()}.states", shape, self.dtype, size)
+            path = self.folder / f".states-{os.getpid()}-{os.urandom(4).hex()}"
+            values = _file_tensor(path, shape, self.dtype, size)
+            with contextlib.suppress(OSError):  # the tensor holds the file open; its room is freed with the run
+                path.unlink()
         self._fill(values, encoded, kept, batches)
         return Stored(kept, values)
 
@@ -110,7 +114,7 @@ class PrefixCache:
                 rows = states[torch.arange(states.shape[1], device=states.device) < lengths[:, None]]
             starts, counts = kept.offsets[batch.indices], kept.lengths[batch.indices]
             places = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-            values.index_copy_(0, torch.from_numpy(places), rows.to(values.device, values.dtype))
+            values.index_copy_(0, torch.from_numpy(places).to(values.device), rows.to(values.device, values.dtype))
 
     def _kept(
         self, encoded: Encoded, kept: Encoded, batches: Batches, shape: tuple[int, int], size: int

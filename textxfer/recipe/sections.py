@@ -35,6 +35,7 @@ Names = Annotated[
 ]
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Size = Annotated[str, Field(pattern=r"^\d+ ?(B|KiB|MiB|GiB|TiB)$")]
 Weights = dict[str, Annotated[float, Field(gt=0)]]
 
 
@@ -100,6 +101,15 @@ class Freeze(Section):
     """Whether the embeddings are frozen. Default: as soon as a layer is."""
 
 
+class PrefixCache(Section):
+    """Where the output of frozen layers is kept."""
+
+    memory: Size | None = None
+    """Most memory to use, as in `4GiB`; beyond it a file is used. Default: half of what is free."""
+    directory: str | None = None
+    """Folder in which it is kept for later runs, relative to where the command runs. Default: not kept."""
+
+
 class Train(Section):
     """How the weights are trained."""
 
@@ -132,6 +142,8 @@ class Train(Section):
     """Replaces all dropout rates of the checkpoint."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of training. `auto`: bf16 where the device does it well, else fp32. Weights are always fp32."""
+    prefix_cache: Literal["auto", "off"] | PrefixCache = "auto"
+    """Whether the output of frozen layers is computed once and kept: in memory, or in a file while the run lasts."""
     activation_checkpointing: bool = False
     """Trade time for memory: recompute activations in the backward pass."""
     seed: int = 0
@@ -161,3 +173,9 @@ class Output(Section):
 
     directory: str = "runs"
     """Parent of the run folder, relative to where the command runs."""
+
+
+def in_bytes(size: str) -> int:
+    """Gives the bytes of a size such as "4GiB"."""
+    number, unit = size.rstrip("BKMGTi "), size.lstrip("0123456789 ")
+    return int(number) * 1024 ** ["B", "KiB", "MiB", "GiB", "TiB"].index(unit)

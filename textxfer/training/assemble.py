@@ -22,6 +22,7 @@ from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.freezing import Frozen, freeze
 from textxfer.recipe.checks import task_of
 from textxfer.recipe.schema import Recipe
+from textxfer.recipe.sections import in_bytes
 from textxfer.records import Encoded, Splits
 from textxfer.sources.files import Files
 from textxfer.sources.hub import Hub
@@ -31,12 +32,14 @@ from textxfer.training.best import Best
 from textxfer.training.checks import check_plan, check_rows
 from textxfer.training.optimizer import adamw
 from textxfer.training.plan import Plan
-from textxfer.training.step import Stepper
 from textxfer.training.stopping import StopSignal
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
+
+    from textxfer.training.network import CacheOptions, Network
+    from textxfer.training.step import Stepper
 
 
 @dataclass(frozen=True)
@@ -81,21 +84,21 @@ class Training:
 
     Attributes:
         model: The stock model, fp32, on its device.
-        wrapped: The same, prepared for the processes and precision of the run.
-        optimizer: Not wrapped.
-        stepper: Takes the steps.
+        network: What is computed of it; `start` gives it its states.
+        optimizer: Of the trained weights.
         best: Keeps the best weights; None where there is no validation split.
         frozen: What is not trained.
-        evaluate: Evaluates a split by name; `final=True` in fp32, as stock transformers will.
+        start: Does what comes before the first step and gives what takes steps, and what the user should know.
+        evaluate: Evaluates a split by name; `final=True` with the whole model in fp32, as stock transformers will.
         notes: What the user should know.
     """
 
     model: torch.nn.Module
-    wrapped: torch.nn.Module
+    network: Network
     optimizer: torch.optim.Optimizer
-    stepper: Stepper
     best: Best | None
     frozen: Frozen
+    start: Callable[[], tuple[Stepper, list[str]]]
     evaluate: Callable[..., Evaluation]
     notes: tuple[str, ...]
 
@@ -179,6 +182,8 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         CheckpointError: The weights cannot be loaded.
         RecipeError: `freeze` asks for more than there is.
     """
+    from textxfer.training.network import Network
+
     recipe, rows, train = prepared.recipe, prepared.rows, prepared.recipe.train
     task, labels = rows.task, rows.labels
     built = build(
@@ -196,27 +201,58 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
     if train.activation_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     model.to(accelerator.device)
+    network = Network(model, frozen, prepared.encoded, prepared.checkpoint.tokenizer.pad_token_id)
     optimizer = adamw(model, train.learning_rate, train.weight_decay)
-    wrapped, prepared_optimizer = accelerator.prepare(model, optimizer)
-    stepper = Stepper(
-        wrapped,
-        prepared_optimizer,
-        prepared.encoded["train"],
-        _loss(recipe, task, labels, prepared.encoded["train"], accelerator),
-        accelerator,
-        frozen=frozen.modules,
-        pad_token_id=prepared.checkpoint.tokenizer.pad_token_id,
-        micro_batch_size=train.micro_batch_size,
-        max_grad_norm=train.max_grad_norm,
-        seed=train.seed,
-    )
-    judge = _judge(prepared, model, accelerator, stop)
+    judge = _judge(prepared, network, accelerator, stop)
     best = None
     if rows.splits.validation is not None:
         select_by = recipe.evaluate.select_by or _default_choice(recipe, task)
         better = registry.load("metrics", select_by).greater_is_better
         best = Best(model, lambda: judge("validation").scores, select_by, better, train.patience)
-    return Training(model, wrapped, optimizer, stepper, best, frozen, judge, _head_notes(built.new, built.dropped))
+    start = partial(_start, prepared, network, optimizer, accelerator, stop)
+    notes = _head_notes(built.new, built.dropped)
+    return Training(model, network, optimizer, best, frozen, start, judge, notes)
+
+
+def _start(
+    prepared: Prepared,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    stop: StopSignal | None,
+) -> tuple[Stepper, list[str]]:
+    """Stores what frozen layers make of the texts, where that pays, and wraps up for the processes of the run."""
+    from textxfer.training.step import Stepper
+
+    recipe, train = prepared.recipe, prepared.recipe.train
+    splits = tuple(name for name in ("train", "validation") if name in prepared.encoded)
+    note = None
+    # A second look at the training rows is what pays for storing.
+    if train.prefix_cache != "off" and prepared.plan.steps > prepared.plan.steps_per_epoch:
+        between = stop.check_alone if stop is not None else lambda: None
+        note = network.store(splits, _cache_options(recipe), accelerator, between)
+    network.module, wrapped_optimizer = accelerator.prepare(network.module, optimizer)
+    loss = _loss(recipe, prepared.rows.task, prepared.rows.labels, accelerator)
+    stepper = Stepper(
+        network,
+        wrapped_optimizer,
+        loss,
+        accelerator,
+        micro_batch_size=train.micro_batch_size,
+        max_grad_norm=train.max_grad_norm,
+        seed=train.seed,
+    )
+    return stepper, [note] if note else []
+
+
+def _cache_options(recipe: Recipe) -> CacheOptions:
+    from textxfer.training.network import CacheOptions
+
+    spill, asked = Path(recipe.output.directory), recipe.train.prefix_cache
+    if isinstance(asked, str):
+        return CacheOptions(spill=spill)
+    keep = Path(asked.directory) if asked.directory is not None else None
+    return CacheOptions(in_bytes(asked.memory) if asked.memory is not None else None, keep, spill)
 
 
 def _source(recipe: Recipe) -> Files | Hub:
@@ -261,9 +297,7 @@ def _plan(recipe: Recipe, encoded: Encoded) -> Plan:
     )
 
 
-def _loss(
-    recipe: Recipe, task: Task, labels: LabelSet | None, encoded: Encoded, accelerator: Accelerator
-) -> Callable[..., torch.Tensor]:
+def _loss(recipe: Recipe, task: Task, labels: LabelSet | None, accelerator: Accelerator) -> Callable[..., torch.Tensor]:
     import torch
 
     options: dict[str, Any] = {"label_smoothing": recipe.train.label_smoothing}
@@ -280,21 +314,27 @@ def _loss(
 
 
 def _judge(
-    prepared: Prepared, model: torch.nn.Module, accelerator: Accelerator, stop: StopSignal | None
+    prepared: Prepared, network: Network, accelerator: Accelerator, stop: StopSignal | None
 ) -> Callable[..., Evaluation]:
     def judge(split: str, final: bool = False) -> Evaluation:
-        rows = getattr(prepared.rows.splits, split).rows
+        options: dict[str, Any] = {
+            "accelerator": accelerator,
+            "between": stop.check_alone if stop is not None else None,
+        }
+        if not final:
+            options |= {
+                "autocast": accelerator.autocast,
+                "batch_of": lambda indices: network.batch(split, indices, accelerator.device),
+            }
         return evaluate(
-            model,
+            network.model if final else accelerator.unwrap_model(network.module),
             prepared.rows.task,
-            prepared.encoded[split],
-            rows,
+            prepared.encoded[split] if final else network.encoded[split],
+            getattr(prepared.rows.splits, split).rows,
             prepared.rows.labels,
             prepared.recipe.evaluate.metrics or (),
-            pad_token_id=prepared.checkpoint.tokenizer.pad_token_id,
-            autocast=None if final else accelerator.autocast,
-            accelerator=accelerator,
-            between=stop.check_alone if stop is not None else None,
+            pad_token_id=network.pad_token_id,
+            **options,
         )
 
     return judge

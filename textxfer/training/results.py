@@ -20,6 +20,7 @@ def results(
     frozen: Frozen,
     splits: Splits,
     best_step: int,
+    prefix_seconds: float,
     evaluate_seconds: float,
     total_seconds: float,
 ) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def results(
         frozen: What was trained.
         splits: Whose rows are counted.
         best_step: The step whose weights were kept.
+        prefix_seconds: Time of computing what frozen layers make of the texts.
         evaluate_seconds: Time of the final evaluations.
         total_seconds: Time of everything, in all parts of an interrupted run.
     """
@@ -44,11 +46,13 @@ def results(
         metrics["confusion"] = {name: score.confusion for name, score in scores.items() if score.confusion}
     return metrics | {
         "timing": {
-            "train_seconds": round(progress.seconds, 3),
-            "prefix_seconds": 0.0,
+            "train_seconds": round(progress.seconds + prefix_seconds, 3),
+            "prefix_seconds": round(prefix_seconds, 3),
             "evaluate_seconds": round(evaluate_seconds, 3),
             "total_seconds": round(total_seconds, 3),
-            "examples_per_second": round(plan.examples(progress.step) / max(progress.seconds, 1e-9), 3),
+            "examples_per_second": round(
+                plan.examples(progress.step) / max(progress.seconds + prefix_seconds, 1e-9), 3
+            ),
         },
         "trainable_parameters": frozen.trainable,
         "total_parameters": frozen.total,

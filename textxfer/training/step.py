@@ -6,14 +6,14 @@ changes nothing. Dropout is drawn from (seed, step, process): a step can be repe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from textxfer.data.batching import collate
 from textxfer.modeling.freezing import train_mode
-from textxfer.records import Batch, Encoded
+from textxfer.records import Batch
+from textxfer.training.network import Network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,13 +38,10 @@ class Stepper:
     """Takes optimizer steps.
 
     Args:
-        model: Prepared by the accelerator.
+        network: Its module prepared by the accelerator; gives the training batches.
         optimizer: Prepared by the accelerator.
-        encoded: The training examples, with targets.
         loss: Of a forward pass's output and its batch, summed over examples.
         accelerator: Of the run.
-        frozen: Modules that stay in eval mode.
-        pad_token_id: Of the tokenizer.
         micro_batch_size: Examples of a forward pass; `auto` starts with all and halves when memory runs out.
         max_grad_norm: Gradients are scaled down to it; None: never.
         seed: Of dropout.
@@ -52,24 +49,21 @@ class Stepper:
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        network: Network,
         optimizer: Any,
-        encoded: Encoded,
         loss: Callable[[Any, Batch], torch.Tensor],
         accelerator: Accelerator,
         *,
-        frozen: Sequence[torch.nn.Module] = (),
-        pad_token_id: int = 0,
         micro_batch_size: int | Literal["auto"] = "auto",
         max_grad_norm: float | None = 1.0,
         seed: int = 0,
     ) -> None:
-        self.model, self.optimizer, self.encoded, self.loss = model, optimizer, encoded, loss
-        self.accelerator, self.frozen, self.pad_token_id = accelerator, frozen, pad_token_id
+        self.network, self.optimizer, self.loss, self.accelerator = network, optimizer, loss, accelerator
+        self.lengths = network.encoded["train"].lengths
         self.halves = micro_batch_size == "auto"
-        self.micro_batch_size = len(encoded) if micro_batch_size == "auto" else micro_batch_size
+        self.micro_batch_size = len(self.lengths) if micro_batch_size == "auto" else micro_batch_size
         self.max_grad_norm, self.seed = max_grad_norm, seed
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.parameters = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
 
     def take(self, indices: np.ndarray, step: int, rate: float) -> Taken:
         """Takes one step.
@@ -108,14 +102,14 @@ class Stepper:
         accelerator = self.accelerator
         rank, world = accelerator.process_index, accelerator.num_processes
         torch.manual_seed(_mixed(self.seed, step, rank))
-        train_mode(self.model, self.frozen)
+        train_mode(self.network.module, self.network.frozen.modules)
         parts = self._parts(indices, rank, world)
         total = torch.zeros((), device=accelerator.device)
         for number, (part, counts) in enumerate(parts):
-            batch = collate(self.encoded, part, pad_token_id=self.pad_token_id, device=accelerator.device)
+            batch = self.network.batch("train", part, accelerator.device)
             last = number == len(parts) - 1
-            with accelerator.autocast() if last else _unsynchronised(accelerator, self.model):
-                output = self.model(**batch.inputs())
+            with nullcontext() if last else accelerator.no_sync(self.network.module):
+                output = self.network.module(**batch.inputs())
                 # DDP averages over processes; the step's loss is a sum.
                 loss = self.loss(output, batch) * (counts * world / len(indices))
                 accelerator.backward(loss)
@@ -128,16 +122,9 @@ class Stepper:
         mine = indices[rank::world]
         if len(mine) == 0:
             return [(indices[:1], 0)]
-        mine = mine[(-self.encoded.lengths[mine]).argsort(kind="stable")]
+        mine = mine[(-self.lengths[mine]).argsort(kind="stable")]
         size = self.micro_batch_size
         return [(mine[at : at + size], 1) for at in range(0, len(mine), size)]
-
-
-@contextmanager
-def _unsynchronised(accelerator: Accelerator, model: torch.nn.Module) -> Iterator[None]:
-    """A micro-batch whose gradients are not yet exchanged between processes."""
-    with accelerator.autocast(), accelerator.no_sync(model):
-        yield
 
 
 def _mixed(seed: int, step: int, rank: int) -> int:

@@ -40,6 +40,7 @@ __all__ = [
     "most_tokens",
     "pooled_only",
     "pooled_token",
+    "view",
     "without_prefix",
 ]
 

@@ -1,0 +1,161 @@
+"""`Network`: the part of a model that a run computes, and the batches it gets.
+
+Where the lowest layers are frozen, that part is what is above them, and a batch carries the states at the boundary,
+which were computed once. Where a head looks at the first token only, the last layer computes that token only. Either
+way the weights are the model's own, and the outputs are those of the whole model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from textxfer.data.batching import collate, sorted_batches
+from textxfer.modeling.anatomy import pooled_only, view
+from textxfer.modeling.freezing import Frozen
+from textxfer.modeling.prefix import Prefix, Suffix, find_prefix
+from textxfer.modeling.prefix_cache import CannotStore, PrefixCache, Stored, bytes_needed
+from textxfer.records import Batch, Encoded
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+TOKENS_AT_A_TIME = {"cpu": 8192, "cuda": 32768}
+"""Padded tokens of a batch whose states are computed."""
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """How states at the frozen boundary are kept.
+
+    Attributes:
+        memory: Most bytes of memory; None: half of what is free.
+        keep: Folder for later runs; None: states are gone when the run ends.
+        spill: Folder for what does not fit in memory, while the run lasts.
+    """
+
+    memory: int | None = None
+    keep: Path | None = None
+    spill: Path = Path()
+
+
+class Network:
+    """What a run computes of a model.
+
+    Args:
+        model: The stock model, on its device.
+        frozen: What is not trained of it.
+        encoded: Examples by split.
+        pad_token_id: Of the tokenizer.
+
+    Attributes:
+        module: Called with a batch's inputs; shares the model's weights.
+        seconds: Time that computing states took.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, frozen: Frozen, encoded: Mapping[str, Encoded], pad_token_id: int = 0
+    ) -> None:
+        self.model, self.frozen, self.pad_token_id = model, frozen, pad_token_id
+        self.encoded = dict(encoded)
+        # A view of its own: what wraps it for precision or processes must not touch the model that is saved.
+        self.module: torch.nn.Module = view(pooled_only(model))
+        self.seconds = 0.0
+        self._stored: dict[str, Stored] = {}
+
+    def batch(self, split: str, indices: Any, device: Any) -> Batch:
+        """Gives examples of a split as the module takes them, with their states where those are stored."""
+        batch = collate(self.encoded[split], indices, pad_token_id=self.pad_token_id, device=device)
+        stored = self._stored.get(split)
+        return batch if stored is None else replace(batch, states=stored.states(batch))
+
+    def store(
+        self,
+        splits: tuple[str, ...],
+        options: CacheOptions,
+        accelerator: Accelerator,
+        between: Callable[[], None] = lambda: None,
+    ) -> str | None:
+        """Computes the states at the frozen boundary for all examples of some splits, if there is a boundary.
+
+        Args:
+            splits: Names.
+            options: Where states are kept.
+            accelerator: Of the run; states have its precision.
+            between: Called before each batch; may raise to stop.
+
+        Returns:
+            What the user should know, or None where nothing is frozen.
+        """
+        prefix = find_prefix(self.model, self.frozen)
+        if prefix is None:
+            return self._why_not()
+        began = time.monotonic()
+        try:
+            note = self._store(prefix, splits, options, accelerator, between)
+        except CannotStore as problem:
+            self._stored.clear()
+            return f"frozen layers are computed anew in each epoch: {problem}"
+        finally:
+            self.seconds += time.monotonic() - began
+        for split, stored in self._stored.items():
+            self.encoded[split] = stored.encoded
+        self.module = Suffix(pooled_only(self.model), prefix)
+        return note
+
+    def _store(
+        self,
+        prefix: Prefix,
+        splits: tuple[str, ...],
+        options: CacheOptions,
+        accelerator: Accelerator,
+        between: Callable[[], None],
+    ) -> str:
+        device = accelerator.device
+        dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
+        needed = sum(bytes_needed(self.encoded[split], prefix, dtype) for split in splits)
+        memory = options.memory if options.memory is not None else free_memory(device) // 2
+        on_device = device.type == "cuda" and needed <= memory
+
+        def batches(encoded: Encoded) -> Iterator[Batch]:
+            for indices in sorted_batches(encoded.lengths, TOKENS_AT_A_TIME.get(device.type, 8192)):
+                between()
+                yield collate(encoded, indices, pad_token_id=self.pad_token_id, device=device)
+
+        cache = PrefixCache(
+            prefix,
+            dtype,
+            memory=memory if needed <= memory else 0,
+            folder=options.spill,
+            keep=options.keep,
+            device=device if on_device else torch.device("cpu"),
+        )
+        with accelerator.autocast():
+            for split in splits:
+                self._stored[split] = cache.store(self.encoded[split], batches)
+        where = "in memory" if needed <= memory else "in a file"
+        where = f"in {options.keep}" if options.keep is not None else where
+        layers = "1 frozen layer" if self.frozen.layers == 1 else f"{self.frozen.layers} frozen layers"
+        return f"the output of {layers} is computed once and kept {where} ({needed / 2**20:.1f} MiB)"
+
+    def _why_not(self) -> str | None:
+        if self.frozen.layers == 0:
+            return None
+        if not self.frozen.embeddings:
+            return "frozen layers are computed anew in each epoch: the embeddings below them are trained"
+        kind = str(getattr(self.model.config, "model_type", "?"))
+        return f"frozen layers are computed anew in each epoch: {kind} models cannot be cut at a layer yet"
+
+
+def free_memory(device: torch.device) -> int:
+    """Gives the bytes of memory that are free on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
