@@ -35,6 +35,17 @@ class Built:
     new: tuple[str, ...]
     dropped: str | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the head, a sentence each."""
+        notes = [f"the checkpoint's own head was not kept: {self.dropped}"] if self.dropped is not None else []
+        modules = sorted({name.rpartition(".")[0] for name in self.new})
+        if modules:
+            notes.append(f"new in this model, to be trained from nothing: {', '.join(modules)}")
+        else:
+            notes.append("the checkpoint's own head is kept")
+        return tuple(notes)
+
 
 def settle_labels(checkpoint: Checkpoint, labels: LabelSet | None) -> LabelSet | None:
     """Gives the labels in the order of the checkpoint's head, where it was trained on the same ones."""

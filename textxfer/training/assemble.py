@@ -30,6 +30,7 @@ from textxfer.sources.memory import Memory
 from textxfer.tasks import Task
 from textxfer.training.best import Best
 from textxfer.training.checks import check_plan, check_rows
+from textxfer.training.objective import make_loss
 from textxfer.training.optimizer import adamw
 from textxfer.training.plan import Plan
 from textxfer.training.stopping import StopSignal
@@ -210,8 +211,7 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         better = registry.load("metrics", select_by).greater_is_better
         best = Best(model, lambda: judge("validation").scores, select_by, better, train.patience)
     start = partial(_start, prepared, network, optimizer, accelerator, stop)
-    notes = _head_notes(built.new, built.dropped)
-    return Training(model, network, optimizer, best, frozen, start, judge, notes)
+    return Training(model, network, optimizer, best, frozen, start, judge, built.notes)
 
 
 def _start(
@@ -232,7 +232,13 @@ def _start(
         between = stop.check_alone if stop is not None else lambda: None
         note = network.store(splits, _cache_options(recipe), accelerator, between)
     network.module, wrapped_optimizer = accelerator.prepare(network.module, optimizer)
-    loss = _loss(recipe, prepared.rows.task, prepared.rows.labels, accelerator)
+    loss = make_loss(
+        prepared.rows.task,
+        prepared.rows.labels,
+        label_smoothing=train.label_smoothing,
+        class_weights=train.class_weights,
+        device=accelerator.device,
+    )
     stepper = Stepper(
         network,
         wrapped_optimizer,
@@ -297,22 +303,6 @@ def _plan(recipe: Recipe, encoded: Encoded) -> Plan:
     )
 
 
-def _loss(recipe: Recipe, task: Task, labels: LabelSet | None, accelerator: Accelerator) -> Callable[..., torch.Tensor]:
-    import torch
-
-    options: dict[str, Any] = {"label_smoothing": recipe.train.label_smoothing}
-    weights = recipe.train.class_weights
-    if labels is not None and weights == "balanced":
-        # The mean weight of a training row is 1 (scikit-learn's "balanced").
-        total = sum(labels.counts)
-        each = [total / (len(labels) * max(count, 1)) for count in labels.counts]
-        options["class_weights"] = torch.tensor(each, device=accelerator.device)
-    elif labels is not None and isinstance(weights, dict):
-        each = [weights.get(name, 1.0) for name in labels.names]
-        options["class_weights"] = torch.tensor(each, device=accelerator.device)
-    return partial(task.loss, **options)
-
-
 def _judge(
     prepared: Prepared, network: Network, accelerator: Accelerator, stop: StopSignal | None
 ) -> Callable[..., Evaluation]:
@@ -343,15 +333,3 @@ def _judge(
 def _default_choice(recipe: Recipe, task: Task) -> str:
     metrics = recipe.evaluate.metrics or task.default_metrics
     return task.select_by if task.select_by in metrics else metrics[0]
-
-
-def _head_notes(new: tuple[str, ...], dropped: str | None) -> tuple[str, ...]:
-    notes = []
-    if dropped is not None:
-        notes.append(f"the checkpoint's own head was not kept: {dropped}")
-    if new:
-        modules = sorted({name.rpartition(".")[0] for name in new})
-        notes.append(f"new in this model, to be trained from nothing: {', '.join(modules)}")
-    else:
-        notes.append("the checkpoint's own head is kept")
-    return tuple(notes)

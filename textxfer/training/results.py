@@ -38,6 +38,7 @@ def results(
         total_seconds: Time of everything, in all parts of an interrupted run.
     """
     scores = {name: evaluation.scores for name, evaluation in evaluations.items()}
+    train_seconds = progress.seconds + prefix_seconds
     metrics: dict[str, Any] = {"format": 1}
     metrics |= {name: dict(score.values) for name, score in scores.items()}
     if any(score.per_label for score in scores.values()):
@@ -46,7 +47,7 @@ def results(
         metrics["confusion"] = {name: score.confusion for name, score in scores.items() if score.confusion}
     return metrics | {
         "timing": {
-            "train_seconds": round(progress.seconds + prefix_seconds, 3),
+            "train_seconds": round(train_seconds, 3),
             "prefix_seconds": round(prefix_seconds, 3),
             "evaluate_seconds": round(evaluate_seconds, 3),
             "total_seconds": round(total_seconds, 3),
