@@ -15,6 +15,7 @@ FLOORS = {
     "section": 0,
     "labels": 0,
     "records": 0,
+    "command_line": 0,
     "sources": 1,
     "heads": 1,
     "metrics": 1,
@@ -30,9 +31,9 @@ FLOORS = {
     "run": 7,
     "search": 8,
     "commands": 9,
-    "__main__": 9,
+    "__main__": 10,
 }
-MOST_LINES_OF_A_FILE = 330
+MOST_LINES_OF_A_FILE = 340
 MOST_LINES_OF_A_FUNCTION = 60
 FREE_OF_HEAVY_IMPORTS = ("tasks", "metrics", "sources", "recipe", "commands", "errors", "registry", "section", "labels")
 HEAVY = ("torch", "transformers", "sklearn", "datasets", "accelerate", "pandas")
@@ -96,7 +97,7 @@ def test_light_rooms_import_nothing_heavy(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_the_library_never_prints(path: Path) -> None:
-    if room_of(path) in ("commands", "__main__", "run") or name_of(path) == "training/observers.py":
+    if room_of(path) in ("commands", "command_line", "__main__", "run") or name_of(path) == "training/observers.py":
         return
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     assert not [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]

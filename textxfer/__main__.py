@@ -8,7 +8,7 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 
-from textxfer import commands
+from textxfer import command_line, commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_arguments(own)
         own.set_defaults(execute=command.execute)
     parsed, rest = parser.parse_known_args(arguments)
-    return commands.run_command(parsed.execute, commands.with_rest(parser, parsed, rest))
+    return command_line.run_command(parsed.execute, command_line.with_rest(parser, parsed, rest))
 
 
 if __name__ == "__main__":

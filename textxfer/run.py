@@ -281,7 +281,7 @@ def _is_first_process() -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and gives its exit code: 0, 2 for a user's error, 130 or 143 for a signal."""
-    from textxfer.commands import run_command
+    from textxfer.command_line import run_command
 
     parser = argparse.ArgumentParser(prog="python -m textxfer.run", description="Fine-tune, judge and save a model.")
     add_arguments(parser)

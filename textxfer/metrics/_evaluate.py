@@ -19,15 +19,18 @@ def evaluate_metric(name: str, num_labels: int | None = None) -> evaluate.Metric
         A metric whose `compute(predictions=, references=)` gives `{name: score}`.
 
     Raises:
-        RecipeError: There is no such metric.
+        RecipeError: There is no such metric, or it does not judge label sets and `num_labels` is given.
     """
     import datasets
     import evaluate
 
     from textxfer import registry
-    from textxfer.metrics._metric import ANSWERS
+    from textxfer.errors import RecipeError
+    from textxfer.metrics._metric import ANSWERS, LABEL_SETS
 
     metric = registry.load("metrics", name)
+    if num_labels is not None and LABEL_SETS not in metric.judges:
+        raise RecipeError(f"`{name}` judges {' or '.join(metric.judges)}, not label sets: leave `num_labels` out")
     number: Any = datasets.Value("int64")
     text: Any = datasets.Value("string")
     if ANSWERS in metric.judges:

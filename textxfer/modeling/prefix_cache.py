@@ -75,7 +75,7 @@ class PrefixCache:
     memory: int
     folder: Path
     keep: Path | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device | str = "cpu"
 
     def store(self, encoded: Encoded, batches: Batches) -> Stored:
         """Computes the states of all examples, or takes the ones that an earlier run kept.

@@ -12,6 +12,7 @@ from typing import Any
 
 from textxfer import registry
 from textxfer.recipe.schema import SHORTHANDS, Recipe
+from textxfer.recipe.sections import PATTERNS
 from textxfer.section import Section
 
 COMMANDS = (
@@ -25,7 +26,7 @@ Schema = dict[str, Any]
 
 def json_schema() -> Schema:
     """Gives the JSON Schema of a recipe file, with shorthands and all built-in tasks."""
-    sections = _sections()
+    sections, inner = _sections()
     properties = {name: _bare(name) if name in sections else part for name, part in _fields(Recipe).items()}
     metrics = {"enum": list(registry.built_in("metrics"))}
     evaluate = sections["evaluate"]["properties"]
@@ -49,13 +50,13 @@ def json_schema() -> Schema:
         "anyOf": [{"required": ["extends"]}, {"required": list(SHORTHANDS)}],
         "if": {"not": elsewhere},
         "then": {"properties": {"task": {"anyOf": own_task}}},
-        "$defs": sections | tasks,
+        "$defs": sections | inner | tasks,
     }
 
 
 def reference() -> str:
     """Gives `recipes/REFERENCE.md`: every section and field, its type, default and meaning."""
-    sections, tasks = _sections(), _tasks()
+    (sections, inner), tasks = _sections(), _tasks()
     parts = [_INTRODUCTION]
     whole = {name: part for name, part in _fields(Recipe).items() if name not in sections and name != "task"}
     parts += ["## The recipe itself", *_table(whole, required=())]
@@ -65,6 +66,9 @@ def reference() -> str:
                 parts += [f"## `task`: {task}", *_section_lines(part)]
         elif name in sections:
             parts += [f"## `{name}`", *_section_lines(sections[name])]
+            for field, part in sections[name]["properties"].items():
+                for within in filter(None, map(_target, [part, *part.get("anyOf", ())])):
+                    parts += [f"### `{name}.{field}`", *_section_lines(inner[within])]
     parts += ["## Metrics", "", "The names for `evaluate.metrics` and `evaluate.select_by`.", *_metric_table()]
     return "\n".join(parts)
 
@@ -105,15 +109,17 @@ def _plain_schema(kind: type[Section]) -> Schema:
     return schema
 
 
-def _sections() -> dict[str, Schema]:
-    """Gives the schema of each section of a recipe but `task`, by the section's name."""
-    found = {}
+def _sections() -> tuple[dict[str, Schema], dict[str, Schema]]:
+    """Gives the schema of each section of a recipe but `task` by its name, and of those within them by their class."""
+    found: dict[str, Schema] = {}
+    inner: dict[str, Schema] = {}
     for name, field in Recipe.model_fields.items():
         kinds = [field.annotation, *typing.get_args(field.annotation)]
         kind = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
         if kind is not None and kind is not Section:
             found[name] = _plain_schema(kind)
-    return found
+            inner |= found[name].pop("$defs", {})
+    return found, inner
 
 
 def _tasks() -> dict[str, Schema]:
@@ -122,6 +128,11 @@ def _tasks() -> dict[str, Schema]:
 
 def _bare(section: str) -> Schema:
     return {"$ref": f"#/$defs/{section}"}
+
+
+def _target(part: Schema) -> str | None:
+    """Gives the name that a schema refers to, if it does."""
+    return str(part["$ref"]).rpartition("/")[2] if "$ref" in part else None
 
 
 def _one_line(text: str | None) -> str:
@@ -166,6 +177,8 @@ def _in_words(field: Schema) -> str:
         return ", or ".join(_in_words(part) for part in field["anyOf"] if part.get("type") != "null")
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
+    if "$ref" in field:
+        return "a section (see below)"
     if "const" in field:
         return f"`{field['const']}`"
     kind = field.get("type")
@@ -175,6 +188,8 @@ def _in_words(field: Schema) -> str:
         return f"lines of a name and a {_in_words(field['additionalProperties'])}"
     if isinstance(kind, list):
         return "name"
+    if field.get("pattern") in PATTERNS:
+        return PATTERNS[field["pattern"]]
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}[str(kind)]
     limits = [phrase.format(field[key]) for key, phrase in _LIMITS.items() if key in field]
     return f"{words} {', '.join(limits)}" if limits else words

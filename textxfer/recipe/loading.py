@@ -16,9 +16,10 @@ from textxfer import registry
 from textxfer.errors import RecipeError
 from textxfer.recipe.checks import completed, find_problems, task_of
 from textxfer.recipe.merging import apply_overrides, merged, normalise
-from textxfer.recipe.problems import NAME_RULE, Mark, Problem, from_validation
+from textxfer.recipe.problems import Mark, Problem, from_validation
 from textxfer.recipe.reading import MOST_BYTES, Document, read_text
-from textxfer.recipe.schema import RUN_NAME, Recipe
+from textxfer.recipe.schema import Recipe
+from textxfer.recipe.sections import PATTERNS, RUN_NAME
 from textxfer.section import Section
 
 MOST_FILES_SHOWN = 10
@@ -143,7 +144,7 @@ def _settle_name(document: Document, default: str) -> None:
     if "name" in document.data:
         return
     if not re.search(RUN_NAME, default):
-        message = f"is missing, and the file's own name, `{default}`, cannot be a run's: use {NAME_RULE}"
+        message = f"is missing, and the file's own name, `{default}`, cannot be a run's: use {PATTERNS[RUN_NAME]}"
         document.problems.append(Problem(("name",), message))
         default = "run"
     document.data["name"] = default

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from textxfer.recipe.sections import PATTERNS
 from textxfer.registry import unknown
 from textxfer.section import Section
 
@@ -16,8 +17,6 @@ Path = tuple[str, ...]
 
 COMMAND_LINE = "command line"
 """The "file" of what stands there."""
-NAME_RULE = "letters, digits, `.`, `_` and `-`, a letter or digit first"
-"""What `recipe.schema.RUN_NAME` allows, in words."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,13 @@ def from_validation(error: ValidationError, data: Mapping[str, Any], schema: typ
     problems: list[Problem] = []
     expected: dict[Path, list[str]] = {}
     given: dict[Path, Any] = {}
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    places = [_place(item["loc"], data, schema) for item in items]
+    around = {path[:length] for path, _ in places for length in range(len(path))}
+    for item, (path, section) in zip(items, places, strict=True):
         kind = item["type"]
-        path, section = _place(item["loc"], data, schema)
+        if path in around:
+            continue  # a value of several legal kinds: the one that it nearly is says what is wrong within
         if kind == "extra_forbidden":
             problems.append(Problem(path, unknown(path[-1], section.model_fields, what="key")))
         elif kind == "missing":
@@ -95,8 +98,6 @@ def from_validation(error: ValidationError, data: Mapping[str, Any], schema: typ
         else:
             problems.append(Problem(path, item["msg"]))
     for path, phrases in expected.items():
-        if any(len(other) > len(path) and other[: len(path)] == path for other in expected):
-            continue  # a value of several legal kinds: the one that it nearly is says what is wrong within
         legal = " or ".join(dict.fromkeys(phrases))
         problems.append(Problem(path, f"must be {legal}, not {_shown(given[path])}"))
     return problems
@@ -111,7 +112,8 @@ def _place(
     section: type[Section] | None = schema
     last = schema
     for part in location:
-        in_mapping = isinstance(value, Mapping) and (part in value or section is not None)
+        known = section is not None and part in section.model_fields
+        in_mapping = isinstance(value, Mapping) and (part in value or known)
         in_list = isinstance(value, (list, tuple)) and isinstance(part, int)
         if not in_mapping and not in_list:
             continue
@@ -166,5 +168,5 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than": _phrase("less than {lt:g}"),
     "less_than_equal": _phrase("at most {le:g}"),
     "too_short": _phrase("a list that is not empty"),
-    "string_pattern_mismatch": _phrase(NAME_RULE),
+    "string_pattern_mismatch": lambda context: PATTERNS.get(context["pattern"], f"of the form {context['pattern']}"),
 }

@@ -9,13 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, create_model
 
-from textxfer.recipe.sections import Checkpoint, Dataset, Evaluate, Freeze, Output, Train
+from textxfer.recipe.sections import RUN_NAME, Checkpoint, Dataset, Evaluate, Freeze, Output, Train
 from textxfer.section import Section
 
 SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name"}
 """`section: VALUE` is short for `section: {key: VALUE}`."""
-
-RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 def _as_tuple(value: Any) -> Any:

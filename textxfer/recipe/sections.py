@@ -35,7 +35,14 @@ Names = Annotated[
 ]
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Size = Annotated[str, Field(pattern=r"^\d+ ?(B|KiB|MiB|GiB|TiB)$")]
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+SIZE = r"^\d+ ?(B|KiB|MiB|GiB|TiB)$"
+PATTERNS = {
+    RUN_NAME: "letters, digits, `.`, `_` and `-`, a letter or digit first",
+    SIZE: "a size such as `4GiB` (B, KiB, MiB, GiB or TiB)",
+}
+"""What each form of a text is in words."""
+Size = Annotated[str, Field(pattern=SIZE)]
 Weights = dict[str, Annotated[float, Field(gt=0)]]
 
 
@@ -178,4 +185,4 @@ class Output(Section):
 def in_bytes(size: str) -> int:
     """Gives the bytes of a size such as "4GiB"."""
     number, unit = size.rstrip("BKMGTi "), size.lstrip("0123456789 ")
-    return int(number) * 1024 ** ["B", "KiB", "MiB", "GiB", "TiB"].index(unit)
+    return int(number) << 10 * ["B", "KiB", "MiB", "GiB", "TiB"].index(unit)

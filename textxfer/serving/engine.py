@@ -109,7 +109,8 @@ def task_of_model(checkpoint: Checkpoint) -> Task:
         return _noted_task(checkpoint)
     architecture, most = checkpoint.architecture, checkpoint.most_tokens
     if architecture.endswith("ForQuestionAnswering"):
-        return _make(checkpoint, "question_answering", max_length=min(most or DEFAULT_WINDOW, DEFAULT_WINDOW))
+        length = min(most or DEFAULT_WINDOW, DEFAULT_WINDOW)
+        return _make(checkpoint, "question_answering", max_length=length, stride=length // 3)
     if not architecture.endswith("ForSequenceClassification"):
         what = f"it is a {architecture}" if architecture else "its config.json names no architecture"
         raise CheckpointError(
