@@ -90,7 +90,8 @@ class Encoded:
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of each example (N,)."""
-        return self.offsets[1:] - self.offsets[:-1]
+        lengths: np.ndarray = self.offsets[1:] - self.offsets[:-1]
+        return lengths
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,8 @@ def _plain_body(tokenizer: Any, ids: np.ndarray, offsets: np.ndarray, encodings:
         return
     is_special = np.isin(ids, special)
     counts = np.add.reduceat(is_special, offsets[:-1], dtype=np.int64)
-    for row in np.flatnonzero(counts > tokenizer.num_special_tokens_to_add(pair=pair)):
-        own = np.array([sequence is not None for sequence in _sequences(encodings[row])], dtype=bool)
+    for row in np.flatnonzero(counts > tokenizer.num_special_tokens_to_add(pair=pair)).tolist():
+        own: np.ndarray = np.array([sequence is not None for sequence in _sequences(encodings[row])], dtype=np.bool_)
         part = slice(offsets[row], offsets[row + 1])
         ids[part][own & is_special[part]] = unknown
 

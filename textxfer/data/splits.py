@@ -50,7 +50,7 @@ def cut(
     for name, fraction in (("test", test_fraction), ("validation", validation_fraction)):
         if made[name] is not None or fraction == 0:
             continue
-        own_keys = [keys[index] for index in rest]
+        own_keys = [keys[index] for index in rest.tolist()]
         taken = _by_label(own_keys, fraction, rng) if strata is not None else _by_group(own_keys, fraction, rng)
         if not taken.any() or taken.all():
             count = f"{len(rest)} rows" if strata is not None else f"{len(set(own_keys))} contexts"

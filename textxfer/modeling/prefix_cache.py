@@ -142,7 +142,8 @@ class PrefixCache:
 
     def _key(self, encoded: Encoded) -> str:
         digest = hashlib.sha256(f"{self.dtype} {self.prefix.layers} {self.prefix.whole} {self.prefix.token}".encode())
-        digest.update(repr(self.prefix.model.config.to_dict()).encode())
+        settings: Any = self.prefix.model.config
+        digest.update(settings.to_json_string().encode())
         for name, parameter in self.prefix.model.named_parameters():
             if not parameter.requires_grad:
                 digest.update(name.encode())

@@ -88,6 +88,7 @@ class Classification:
         """
         from torch.nn import functional
 
+        assert batch.targets is not None
         logits, targets = output.logits.float(), batch.targets
         if not self.multi_label:
             return functional.cross_entropy(
@@ -128,7 +129,7 @@ class Classification:
             return labels.names[value]
 
         for row, row_id in enumerate(predictions.ids):
-            record = {"id": row_id}
+            record: dict[str, Any] = {"id": row_id}
             if predictions.references is not None:
                 record["reference"] = named(predictions.references[row])
             record["prediction"] = named(predictions.predicted[row])

@@ -133,16 +133,15 @@ def choose(reduced: Mapping[str, Any], windows: Encoded, contexts: Sequence[str]
         context = contexts[row]
         null[row] = min(null[row], float(reduced["null"][number]))
         token_spans = windows.spans[windows.offsets[number] :]
-        together: dict[str, list[float]] = {}
+        together: dict[str, tuple[float, int, int]] = {}
         for (first, last), score in zip(reduced["spans"][number], reduced["scores"][number], strict=True):
             if score <= 0:
                 break
             begin, end = whole_words(context, int(token_spans[first, 0]), int(token_spans[last, 1]))
-            known = together.setdefault(context[begin:end].lower(), [0.0, begin, end])
-            known[0] += float(score)
-        for score, begin, end in together.values():
-            if score > best[row][0]:
-                best[row] = (score, int(begin), int(end))
+            key = context[begin:end].lower()
+            earlier, begin, end = together.get(key, (0.0, begin, end))
+            together[key] = (earlier + float(score), begin, end)
+        best[row] = max([best[row], *together.values()], key=lambda answer: answer[0])
     if unanswerable:
         best = [(float(null[row]), 0, 0) if null[row] > best[row][0] else best[row] for row in range(len(contexts))]
     texts = [context[begin:end] for context, (_, begin, end) in zip(contexts, best, strict=True)]

@@ -101,7 +101,7 @@ class QuestionAnswering:
 
         assert batch.targets is not None
         outside = batch.attention_mask == 0
-        total = 0.0
+        total: Any = 0.0
         for logits, target in zip((output.start_logits, output.end_logits), batch.targets.unbind(1), strict=True):
             masked = logits.float().masked_fill(outside, _spans.LOWEST)
             if label_smoothing == 0:
@@ -111,7 +111,7 @@ class QuestionAnswering:
             right = log_shares.gather(1, target[:, None]).squeeze(1)
             mean = log_shares.masked_fill(outside, 0).sum(dim=1) / batch.attention_mask.sum(dim=1)
             total = total - ((1 - label_smoothing) * right + label_smoothing * mean).sum()
-        return total / 2  # type: ignore[return-value]
+        return total / 2
 
     def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, torch.Tensor]:
         """Keeps the best spans of each window and the probability that it holds no answer."""

@@ -130,7 +130,7 @@ class RunFolder:
         left = [path for path in (self.resume_folder, *map(self._beside, names)) if os.path.lexists(path)]
         left += [path for pattern in (".*.tmp-*", "model.tmp-*", "model.old-*") for path in self.path.rglob(pattern)]
         try:
-            if left:
+            if left or self._beside("lock").exists():  # `release` deletes the lock
                 self.lock.acquire(timeout=0)
         except (Timeout, OSError):
             return  # another process is at it, or the place is for reading only
