@@ -29,7 +29,7 @@ def _push_by_folder(api: Any, id: str, folder: Path, **options: Any) -> Any:
 
 
 def try_each(calls: list[tuple[str, dict[str, Any]]]) -> list[list[Any]]:
-    """Calls methods of HfApi and gives, for each, the kind of its error and the HTTP status, or None and what it gave."""
+    """Calls methods of HfApi and gives, for each, its error's kind and HTTP status, or None and what it gave."""
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -54,7 +54,6 @@ CHECKPOINTS = {
     "config-reset": Case("user/tiny", ("the Hub cannot be reached",), fault={"path": "config.json"} | RESET),
     "weights-500": Case("user/tiny", (*WEIGHTS, "500"), fault={"path": "/large-files/", "status": 500}),
     "weights-cut": Case("user/tiny", (*WEIGHTS, "closed"), fault={"path": "/large-files/"} | CUT),
-    "weights-reset": Case("user/tiny", (*WEIGHTS, "reset"), fault={"path": "/large-files/"} | RESET),
 }
 DATA = {
     "unknown": Case("user/nothing", ("doesn't exist", "dataset.hub", "hf auth login")),

@@ -14,7 +14,8 @@ from tests.hub.client import Client
 from tests.hub.server import Hub
 
 
-@pytest.mark.parametrize("xet", [True, False], ids=["xet-as-installed", "xet-disabled"])
+@pytest.mark.slow
+@pytest.mark.parametrize("xet", [True, False], ids=["xet-as-installed", "xet-disabled-and-private"])
 def test_a_run_takes_checkpoint_and_rows_from_the_hub_and_then_from_the_cache(
     hub: Hub,
     client: Callable[..., Client],
@@ -23,16 +24,17 @@ def test_a_run_takes_checkpoint_and_rows_from_the_hub_and_then_from_the_cache(
     hub_recipe: Callable[..., dict[str, Any]],
     xet: bool,
 ) -> None:
-    checkpoint = hub.put("model", "user/tiny", bert, tag="v1")
+    checkpoint = hub.put("model", "user/tiny", bert, tag="v1", private=not xet)
     hub.put("model", "user/tiny", {"config.json": b"{}"})  # main has moved on: only the tag is sound
-    rows = hub.put("dataset", "user/reviews", reviews_csv, tag="first")
+    rows = hub.put("dataset", "user/reviews", reviews_csv, tag="first", private=not xet)
     hub.put("dataset", "user/reviews", {"train.csv": b"text,label\nanother,time\n"})
-    user = client(**({} if xet else {"HF_HUB_DISABLE_XET": 1}))
+    user = client() if xet else client("token-of-user", HF_HUB_DISABLE_XET=1)
     recipe = hub_recipe(dataset={"hub": "user/reviews", "revision": rows.tags["first"]})
 
     online = user.train(recipe)
 
     assert online.code == 0, online.stderr
+    assert user.token is None or user.token not in online.stdout + online.stderr
     folder = user.folder / "runs" / "from-hub"
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["checkpoint_revision"] == checkpoint.tags["v1"]
@@ -42,6 +44,8 @@ def test_a_run_takes_checkpoint_and_rows_from_the_hub_and_then_from_the_cache(
     assert hub.count("GET", "/large-files/") == 1, "the weights are fetched once"
 
     if not xet:
+        texts = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+        assert not any(b"token-of-user" in text for text in texts), "the token is in no file"
         return
     requests = hub.count()
     user.settings["HF_HUB_OFFLINE"] = "1"

@@ -38,6 +38,7 @@ def pusher(hub: Hub, client: Callable[..., Client], mode: str) -> Client:
     return client("token-of-user", **({"HF_HUB_DISABLE_XET": 1} if mode == "lfs" else {}))
 
 
+@pytest.mark.slow
 @MODES
 def test_a_pushed_model_comes_back_the_same(
     hub: Hub, client: Callable[..., Client], pusher: Client, model: Path, mode: str
