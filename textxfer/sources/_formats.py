@@ -20,25 +20,21 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-    Table = datasets.Dataset
-else:
-    Table = Any
-
 ROWS_AT_A_TIME = 10_000
 LARGEST_CELL = 2**31 - 1
 
 
-def read_csv(path: Path) -> Table:
+def read_csv(path: Path) -> datasets.Dataset:
     """Reads comma-separated values with a header line."""
     return _delimited(path, ",")
 
 
-def read_tsv(path: Path) -> Table:
+def read_tsv(path: Path) -> datasets.Dataset:
     """Reads tab-separated values with a header line."""
     return _delimited(path, "\t")
 
 
-def _delimited(path: Path, delimiter: str) -> Table:
+def _delimited(path: Path, delimiter: str) -> datasets.Dataset:
     import csv
 
     import pyarrow as pa
@@ -132,7 +128,7 @@ def _encoding_problem(path: Path) -> str:
     return f"{path}: is not UTF-8"
 
 
-def read_txt(path: Path) -> Table:
+def read_txt(path: Path) -> datasets.Dataset:
     """Reads one text a line, into a column `text`."""
     import pyarrow as pa
 
@@ -140,7 +136,7 @@ def read_txt(path: Path) -> Table:
     return in_memory(pa.table({"text": pa.array(texts, pa.large_string())}))
 
 
-def read_jsonl(path: Path) -> Table:
+def read_jsonl(path: Path) -> datasets.Dataset:
     """Reads one JSON object a line."""
     rows: list[dict[str, Any]] = []
     places: list[int] = []
@@ -163,13 +159,13 @@ def read_jsonl(path: Path) -> Table:
     return from_objects(rows, str(path), lambda index: f"line {places[index]}")
 
 
-def read_json(path: Path) -> Table:
+def read_json(path: Path) -> datasets.Dataset:
     """Reads a list of objects, `{"data": [...]}`, or a SQuAD file (a row per question)."""
     try:
         content = json.loads("".join(_text_lines(path)))
     except (ValueError, RecursionError) as error:
-        place = f"{path} line {error.lineno}" if isinstance(error, json.JSONDecodeError) else path
-        raise DataError(f"{place}: is not JSON: {_json_reason(error)}") from error
+        where = f"{path} line {error.lineno}" if isinstance(error, json.JSONDecodeError) else path
+        raise DataError(f"{where}: is not JSON: {_json_reason(error)}") from error
     rows = content.get("data") if isinstance(content, dict) else content
     forms = 'must be a list of objects, {"data": [objects]}, or a SQuAD file'
     if not isinstance(rows, list):
@@ -183,7 +179,7 @@ def read_json(path: Path) -> Table:
     return from_objects(rows, str(path))
 
 
-def read_parquet(path: Path) -> Table:
+def read_parquet(path: Path) -> datasets.Dataset:
     """Reads a Parquet file, with the features that `datasets` may have written into it."""
     import pyarrow as pa
     from pyarrow import parquet

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textxfer import registry
 from textxfer.errors import DataError
@@ -12,7 +13,10 @@ from textxfer.records import SPLIT_NAMES, Split, Splits
 from textxfer.sources import _formats
 from textxfer.sources.hub import ALIASES
 
-READERS: dict[str, Callable[[Path], _formats.Table]] = {
+if TYPE_CHECKING:
+    import datasets
+
+READERS: dict[str, Callable[[Path], datasets.Dataset]] = {
     ".csv": _formats.read_csv,
     ".tsv": _formats.read_tsv,
     ".json": _formats.read_json,
@@ -47,7 +51,8 @@ class Files:
         Raises:
             DataError: One line for each file that is missing, empty or cannot be read.
         """
-        splits, problems = {}, []
+        splits: dict[str, Split] = {}
+        problems: list[str] = []
         for name, path in self.files().items():
             try:
                 splits[name] = read_file(path)

@@ -93,9 +93,8 @@ class Hub:
         from huggingface_hub.file_download import repo_folder_name
 
         revision = self.revision or "main"
-        if re.fullmatch("[0-9a-f]{40}", revision):
-            wanted = revision
-        else:
+        wanted: str | None = revision
+        if not re.fullmatch("[0-9a-f]{40}", revision):
             folder = repo_folder_name(repo_id=self.hub, repo_type="dataset")
             known = Path(constants.HF_HUB_CACHE, folder, "refs", revision)
             wanted = known.read_text().strip() if known.is_file() else None

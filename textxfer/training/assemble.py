@@ -140,7 +140,9 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
         notes.append(f"{source.path}: not used: {', '.join(unused)}")
     if raw.validation is None and splits.validation is not None:
         notes.append(f"no validation split: {len(splits.validation)} rows were cut from train")
-    if splits.test is None:
+    if splits.test is None and splits.validation is None:
+        notes.append("no validation and no test split: the last weights are kept, and nothing is scored")
+    elif splits.test is None:
         notes.append("no test split: the final scores are those on validation, which chose the weights")
     rows = Rows(task, splits, labels, tuple(notes))
     check_rows(recipe, rows.splits, rows.labels)
