@@ -21,6 +21,7 @@ WORKS = ("full", "top2", "top1", "probe", "encode")
 COLUMNS = ("set", "work", "system", "seconds", "ratio", "accuracy", "peak MB", "of roofline")
 EPOCHS = {"full": 3, "top2": 3, "top1": 5, "probe": 10, "encode": 10}
 OURS, SHIPPED, BEST = "textxfer", "Trainer as shipped", "Trainer best configured"
+SETFIT = "SetFit's differentiable head"
 
 System = Callable[[int], Run]
 
@@ -35,7 +36,7 @@ def main() -> None:
         default=list(WORKS),
         help="full; all but 2 or 1 layers frozen; probe: all frozen; encode: the probe beside LogisticRegression",
     )
-    parser.add_argument("--setfit", action="store_true", help="in `encode`, SetFit's differentiable head too")
+    parser.add_argument("--setfit", action="store_true", help="in `encode`, SetFit's differentiable head too, once")
     parser.add_argument(
         "--probe-learning-rate",
         type=float,
@@ -69,7 +70,8 @@ def _compare(texts: TextSet, arguments: argparse.Namespace, report: Report) -> N
         frozen = {"full": 0, "top2": layers - 2, "top1": layers - 1}.get(work, layers)
         title = f"{frozen} of {layers} frozen, {epochs} epochs"
         if work == "encode":
-            systems, once, title = _encoders(train, arguments, shape["tokenise_seconds"]), [], f"encode, {title}"
+            systems, once = _encoders(train, arguments, shape)
+            title = f"encode, {title}"
         else:
             systems, once = _trainers(train, frozen, layers, epochs, arguments, report.bf16_is_fast)
         print(f" {title}")
@@ -92,20 +94,20 @@ def _trainers(
 
 
 def _encoders(
-    train: Callable[..., System], arguments: argparse.Namespace, tokenise_seconds: float
-) -> dict[str, System]:
-    """Gives the systems that put a classifier on encoded texts; all of them count the time of tokenising."""
+    train: Callable[..., System], arguments: argparse.Namespace, shape: dict[str, Any]
+) -> tuple[dict[str, System], list[str]]:
+    """Gives the systems that put a classifier on encoded texts, tokenising counted, and those that run once."""
     epochs, rate = EPOCHS["encode"], arguments.probe_learning_rate
     probe = train("common.systems:textxfer", frozen="all", epochs=epochs, learning_rate=rate)
 
     def ours(seed: int) -> Run:
         run = probe(seed)
-        return run | {"seconds": run["seconds"] + tokenise_seconds}
+        return run | {"seconds": run["seconds"] + shape["tokenise_seconds"]}
 
     systems = {"sentence-transformers + LogisticRegression": train("common.systems:logistic_regression", seeded=False)}
     if arguments.setfit:
-        systems["SetFit's differentiable head"] = train("common.systems:setfit_head", epochs=epochs)
-    return systems | {OURS: ours}
+        systems[SETFIT] = train("common.systems:setfit_head", epochs=epochs, longest=shape["longest"])
+    return systems | {OURS: ours}, [SETFIT]
 
 
 def _train(threads: int, job: str, *, seeded: bool = True, **settings: Any) -> System:

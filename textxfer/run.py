@@ -283,7 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and gives its exit code: 0, 2 for a user's error, 130 or 143 for a signal."""
     from textxfer.command_line import run_command
 
-    parser = argparse.ArgumentParser(prog="python -m textxfer.run", description="Fine-tune, judge and save a model.")
+    about = "Fine-tune, judge and save a model."
+    parser = argparse.ArgumentParser(prog="python -m textxfer.run", description=about, allow_abbrev=False)
     add_arguments(parser)
     return run_command(execute, parser.parse_intermixed_args(arguments))
 

@@ -24,6 +24,7 @@ def describe(checkpoint: str, texts: list[str], max_length: int) -> dict[str, An
         "inner": inner,
         "tokens": sum(map(len, ids)),
         "token_pairs": sum(len(row) ** 2 for row in ids),
+        "longest": max(map(len, ids)),
         "tokenise_seconds": seconds,
     }
 

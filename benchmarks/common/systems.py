@@ -191,8 +191,13 @@ def logistic_regression(checkpoint: str, train: Rows, test: Rows | None) -> dict
     return {"seconds": seconds, "accuracy": accuracy}
 
 
-def setfit_head(checkpoint: str, train: Rows, test: Rows | None, *, epochs: int, seed: int) -> dict[str, Any]:
-    """Trains SetFit's differentiable head over its frozen body, at SetFit's own learning rate for heads."""
+def setfit_head(
+    checkpoint: str, train: Rows, test: Rows | None, *, epochs: int, seed: int, longest: int
+) -> dict[str, Any]:
+    """Trains SetFit's differentiable head over its frozen body, at SetFit's own learning rate for heads.
+
+    It pads every text to the maximum, so that is best set to the `longest` training text, in tokens.
+    """
     from setfit import SetFitModel
     from transformers import set_seed
 
@@ -204,7 +209,7 @@ def setfit_head(checkpoint: str, train: Rows, test: Rows | None, *, epochs: int,
     targets = [labels.index(row["label"]) for row in train]
     options = {"num_epochs": epochs, "batch_size": BATCH_SIZE, "head_learning_rate": 1e-2, "show_progress_bar": False}
     began = time.perf_counter()
-    model.fit([row["text"] for row in train], targets, max_length=MAX_LENGTH, **options)
+    model.fit([row["text"] for row in train], targets, max_length=longest, **options)
     seconds = time.perf_counter() - began
     accuracy = None
     if test:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,7 +95,7 @@ def test_a_built_in_name_cannot_be_taken() -> None:
 
 def test_a_plugin_runs_once(tmp_path: Path) -> None:
     path = tmp_path / "counting.py"
-    path.write_text("from pathlib import Path\nplace = Path(__file__ + '.log')\nplace.open('a').write('x')\n")
+    path.write_text("with open(__file__ + '.log', 'a') as file:\n    file.write('x')\n")
     first = registry.load_plugin(path)
     assert registry.load_plugin(tmp_path / "." / "counting.py") is first
     assert (tmp_path / "counting.py.log").read_text() == "x"
@@ -107,30 +106,26 @@ def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
         registry.load_plugin(tmp_path / "none.py")
 
 
-class _EntryPoints:
-    """An installed package with one entry point."""
-
-    def __init__(self, folder: Path, value: str) -> None:
-        info = folder / "stance_for_textxfer-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stance-for-textxfer\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[textxfer.plugins]\nstance = {value}\n")
+def install(folder: Path, module: str) -> None:
+    """Leaves in a folder what an installed package with one entry point does."""
+    info = folder / "stance_for_textxfer-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stance-for-textxfer\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[textxfer.plugins]\nstance = {module}\n")
 
 
 def test_the_third_door_is_an_entry_point(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "stance_plugin_a.py").write_text(
         "from textxfer import register\n@register('tasks', 'stance')\nclass Stance: pass\n"
     )
-    _EntryPoints(tmp_path, "stance_plugin_a")
+    install(tmp_path, "stance_plugin_a")
     monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.metadata.MetadataPathFinder.invalidate_caches()
     assert "stance" in registry.names("tasks")
     assert registry.load("tasks", "stance").__name__ == "Stance"
 
 
 def test_an_entry_point_that_does_not_load_names_its_package(tmp_path: Path, monkeypatch: Any) -> None:
-    _EntryPoints(tmp_path, "no_such_module_at_all")
+    install(tmp_path, "no_such_module_at_all")
     monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.metadata.MetadataPathFinder.invalidate_caches()
     with pytest.raises(RecipeError, match="the plugin `stance` of the package stance-for-textxfer does not load"):
         registry.names("tasks")

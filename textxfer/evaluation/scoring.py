@@ -27,14 +27,14 @@ def score(
     """
     values = {}
     for name in metrics:
-        values[name] = registry.load("metrics", name).compute(predictions.predicted, predictions.references)
+        values[name] = float(registry.load("metrics", name).compute(predictions.predicted, predictions.references))
     if labels is None and any(not gold for gold in predictions.references):
         known = registry.names("metrics")
         for name in list(values):
             for variant in (prefix + name for prefix in VARIANTS):
                 if variant in known and variant not in values:
                     metric = registry.load("metrics", variant)
-                    values[variant] = metric.compute(predictions.predicted, predictions.references)
+                    values[variant] = float(metric.compute(predictions.predicted, predictions.references))
     values = {name: value for name, value in values.items() if not math.isnan(value)}
     if labels is None:
         return Scores(values, len(predictions), {}, loss=loss)

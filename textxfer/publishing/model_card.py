@@ -9,6 +9,7 @@ from typing import Any
 
 from textxfer.labels import LabelSet
 from textxfer.recipe.schema import Recipe
+from textxfer.recipe.writing import to_yaml
 from textxfer.records import Splits
 from textxfer.tasks import Task
 
@@ -129,7 +130,4 @@ def _rows(recipe: Recipe, splits: Splits) -> str:
 
 
 def _training(recipe: Recipe) -> str:
-    import yaml
-
-    sections = {name: getattr(recipe, name).model_dump(mode="json") for name in ("task", "freeze", "train")}
-    return yaml.safe_dump(sections, sort_keys=False, allow_unicode=True)
+    return to_yaml({name: getattr(recipe, name).model_dump(mode="json") for name in ("task", "freeze", "train")})

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def on_main(accelerator: Accelerator, work: Callable[[], Result]) -> Result:
-    """Gives, on all processes, what `work` gives on the main one; the others wait for it.
+    """Gives, on all processes, what `work` gives on the main one. It begins when all are there, and ends for all at once.
 
     Args:
         accelerator: Of the run.
@@ -24,6 +24,7 @@ def on_main(accelerator: Accelerator, work: Callable[[], Result]) -> Result:
         OutputError: What `work` raised, on all processes: they would wait for ever for one that has left.
     """
     outcome: list[Any] = [None, None]
+    accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         try:
             outcome[0] = work()

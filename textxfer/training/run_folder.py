@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from filelock import FileLock, Timeout
 
 from textxfer.errors import OutputError
+from textxfer.recipe.writing import to_yaml
 from textxfer.training.disk import discard, flush_folder, reason, write_pieces
 
 RECIPE = "recipe.yaml"
@@ -106,7 +106,7 @@ class RunFolder:
             discard(new)
             new.mkdir()
             write_pieces(new / ENVIRONMENT, [_json(environment)])
-            text = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True)
+            text = to_yaml(recipe)
             write_pieces(new / RECIPE, [head, text])
             self._move_aside()
             new.rename(self.path)

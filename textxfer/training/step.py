@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from textxfer.modeling.device import clear_memory, is_out_of_memory
 from textxfer.modeling.freezing import train_mode
 from textxfer.records import Batch
 from textxfer.training.network import Network
@@ -82,19 +83,17 @@ class Stepper:
 
     def gradients(self, indices: np.ndarray, step: int) -> Taken:
         """Leaves the clipped gradients of a step in the parameters; repeats with halves when memory runs out."""
-        from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
-
         while True:
             try:
                 return self._gradients(indices, step)
             except RuntimeError as error:
                 alone = self.accelerator.num_processes == 1
                 size = min(self.micro_batch_size, len(indices))
-                if not (self.halves and alone and size > 1 and should_reduce_batch_size(error)):
+                if not (self.halves and alone and size > 1 and is_out_of_memory(error)):
                     raise
                 self.micro_batch_size = size // 2
             self.optimizer.zero_grad(set_to_none=True)
-            clear_device_cache(garbage_collection=True)
+            clear_memory()
 
     def _gradients(self, indices: np.ndarray, step: int) -> Taken:
         import torch

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from textxfer import command_line
+from textxfer import command_line, commands
 from textxfer import run as run_module
 from textxfer.errors import Interrupted, OutputError
 

@@ -39,7 +39,9 @@ recipes = st.builds(
                 st.fixed_dictionaries({"id": st.just("org/name"), "revision": texts}),
             ),
             "dataset": st.one_of(
-                section(text=texts, label=texts, limit=counts, validation_fraction=rates).map(lambda data: data | {"path": "x"}),
+                section(text=texts, label=texts, limit=counts, validation_fraction=rates).map(
+                    lambda data: data | {"path": "x"}
+                ),
                 st.fixed_dictionaries({"path": paths}),
                 section(config=texts, revision=texts, test=texts, text_pair=texts, label_delimiter=texts).map(
                     lambda data: data | {"hub": "5e5"}
@@ -57,6 +59,7 @@ recipes = st.builds(
                 max_grad_norm=st.none() | rates,
                 dropout=st.none() | rates,
                 seed=st.integers(-(10**9), 10**9),
+                prefix_cache=st.just("off") | section(memory=st.just("1 GiB"), directory=texts),
                 evaluate_every=st.just("epoch") | counts,
             ),
             "output": section(directory=texts),

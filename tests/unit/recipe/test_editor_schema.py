@@ -51,6 +51,8 @@ def test_the_schema_takes_what_the_loader_takes(recipe: dict[str, Any]) -> None:
         {"evaluate": {"metrics": ["accuracy", "one_of_a_plugin"]}},
         {"freeze": {"layers": "all"}},
         {"train": {"class_weights": {"a": 1, "b": 2.5}, "micro_batch_size": "auto"}},
+        {"train": {"prefix_cache": {"memory": "4GiB"}}},
+        {"train": {"prefix_cache": "off"}},
         {"name": "a-b.c_1", "output": {"directory": "/tmp"}},
     ],
 )
@@ -72,6 +74,7 @@ def test_the_schema_takes(change: dict[str, Any]) -> None:
         {"train": {"precision": "fp8"}},
         {"freeze": {"layers": "some"}},
         {"train": {"class_weights": {"a": 0}}},
+        {"train": {"prefix_cache": {"memory": "much"}}},
         {"evaluate": {"metrics": []}},
         {"name": "a/b"},
     ],
@@ -111,10 +114,12 @@ def test_the_reference_says_type_default_and_meaning_in_words() -> None:
     for line in (
         "| `epochs` | whole number from 1 | `3` | Passes over the training rows. |",
         "| `learning_rate` | number above 0 | `5e-5` | Highest learning rate. |",
-        "| `id` | text | (needed) | A folder (relative to the recipe) if there is one of that name, `package:<importable "
-        "package>/<path inside>`, else a Hub id; `id@revision` names a revision too. |",
+        "| `multi_label` | true or false | `false` | Whether a text may have any number of labels; see "
+        "`dataset.label_delimiter`. |",
     ):
         assert line in lines
+    assert any(line.startswith("| `id` | text | (needed) | A folder") for line in lines)
+    assert any(line.startswith("| `memory` | a size such as `4GiB`") for line in lines)
     assert any(line.startswith("| `layers` | whole number from 0, or `all` | `0` |") for line in lines)
 
 

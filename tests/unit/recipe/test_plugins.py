@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,17 @@ from textxfer import registry, run_recipe
 from textxfer.errors import RecipeError
 from textxfer.recipe.loading import load_recipe
 
-KAPPA = '''
+KAPPA = """
 import numpy as np
 from textxfer import Metric, register
 
 def kappa(predictions, references):
     agreed = np.mean(predictions == references)
     chance = sum(np.mean(predictions == label) * np.mean(references == label) for label in set(references))
-    return (agreed - chance) / (1 - chance) if chance < 1 else 0.0
+    return float((agreed - chance) / (1 - chance)) if chance < 1 else 0.0
 
 register("metrics", "kappa")(Metric(kappa, judges=("labels",), summary="Agreement beyond chance."))
-'''
+"""
 
 STANCE = '''
 from typing import Literal
@@ -55,10 +55,9 @@ class Stance(Topic):
 
 
 @pytest.fixture(autouse=True)
-def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    yield
 
 
 def test_a_metric_from_a_plugin_is_computed(
@@ -91,7 +90,9 @@ def test_a_plugin_is_found_beside_its_recipe(write: Callable[..., Path]) -> None
     assert load_recipe(path).evaluate.metrics == ("kappa",)
 
 
-def test_the_fields_of_a_plugins_task_are_checked(write: Callable[..., Path], problems: Callable[..., list[str]]) -> None:
+def test_the_fields_of_a_plugins_task_are_checked(
+    write: Callable[..., Path], problems: Callable[..., list[str]]
+) -> None:
     write(STANCE, "stance.py")
     [problem] = problems("checkpoint: a/b\ndataset: d\nplugins: [stance.py]\ntask: {name: stance, shot: true}\n")
     assert problem.startswith("r.yaml:4:22: task.shot: unknown key `shot`; did you mean `shout`?")
@@ -102,7 +103,10 @@ def test_the_fields_of_a_plugins_task_are_checked(write: Callable[..., Path], pr
     [
         ("import no_such_package\n", "does not run: ModuleNotFoundError: No module named 'no_such_package'"),
         ("def broken(:\n", "does not run: SyntaxError"),
-        ("from textxfer import register\nregister('metrics', 'accuracy')(1)\n", "the name `accuracy` is taken by textxfer.metrics"),
+        (
+            "from textxfer import register\nregister('metrics', 'accuracy')(1)\n",
+            "the name `accuracy` is taken by textxfer.metrics",
+        ),
     ],
 )
 def test_a_plugin_that_does_not_run(

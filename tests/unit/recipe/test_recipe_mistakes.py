@@ -51,6 +51,18 @@ ONE_MISTAKE = {
         BASE + "train: {precision: fp8}\n",
         "train.precision: must be `auto`, `fp32`, `bf16`, `fp16`, not `fp8`",
     ),
+    "a word or a section": (
+        BASE + "train: {prefix_cache: maybe}\n",
+        "train.prefix_cache: must be `auto`, `off` or a section of `key: value` lines, not `maybe`",
+    ),
+    "key of a section within": (
+        BASE + "train: {prefix_cache: {memery: 4GiB}}\n",
+        "r.yaml:4:24: train.prefix_cache.memery: unknown key `memery`; did you mean `memory`?",
+    ),
+    "value of a section within": (
+        BASE + "train: {prefix_cache: {memory: much}}\n",
+        "r.yaml:4:24: train.prefix_cache.memory: must be a size such as `4GiB` (B, KiB, MiB, GiB or TiB), not `much`",
+    ),
     "weight of a label": (
         BASE + "train: {class_weights: {good: 1, bad: 0}}\n",
         "r.yaml:4:34: train.class_weights.bad: must be more than 0, not `0`",
