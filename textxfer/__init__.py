@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CheckpointError": "errors",
+    "Console": "training.observers",
     "DataError": "errors",
     "Interrupted": "errors",
     "LabelSet": "labels",

@@ -56,10 +56,15 @@ def label_name(value: object) -> str | None:
     return str(value)
 
 
+def is_number(name: str) -> bool:
+    """Says whether a label's name is a decimal number."""
+    return NUMBER.fullmatch(name) is not None
+
+
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Sorts label names: numbers ascending where all are numbers, else by code point."""
     unique = sorted(set(names))
-    if all(NUMBER.fullmatch(name) for name in unique):
+    if all(map(is_number, unique)):
         unique.sort(key=float)
     return tuple(unique)
 

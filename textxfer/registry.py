@@ -27,6 +27,9 @@ from textxfer.section import Section
 
 ENTRY_POINTS = "textxfer.plugins"
 
+DOORS = ("metrics", "tasks")
+"""Shelves that take members from elsewhere."""
+
 Member = TypeVar("Member")
 _registered: dict[tuple[str, str], tuple[Any, str]] = {}
 
@@ -38,15 +41,17 @@ def register(family: str, name: str) -> Callable[[Member], Member]:
     in the calling module holds the member's settings.
 
     Args:
-        family: The shelf: `tasks`, `metrics`, `sources` or `heads`.
+        family: The shelf: `tasks` or `metrics`.
         name: The name that recipes use.
 
     Returns:
         A function that gives its argument back unchanged.
 
     Raises:
-        RecipeError: The name is that of a built-in member, or was registered by another module.
+        RecipeError: There is no such door, or the name is that of a built-in member or of another module's.
     """
+    if family not in DOORS:
+        raise RecipeError(unknown(family, DOORS, what="shelf"))
     module = sys._getframe(1).f_globals["__name__"]
 
     def add(member: Member) -> Member:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import Observer
     from textxfer.training.run_folder import RunFolder
+    from textxfer.training.step import Stepper
     from textxfer.training.stopping import StopSignal
 
 
@@ -60,7 +61,8 @@ def run_recipe(
             rows} or rows alone; a list of dicts, a pandas DataFrame or a `datasets.Dataset`.
         resume: Go on with an unfinished run of this recipe; start where there is none, do nothing where it is finished.
         overwrite: Begin anew where there is a run.
-        observers: Who is told of steps and scores; default: nobody. log.jsonl is always written.
+        observers: Who is told of steps and scores: `[textxfer.Console()]` shows what the command shows. Default:
+            nobody; log.jsonl is always written.
 
     Returns:
         Where the run is, and its scores.
@@ -76,6 +78,8 @@ def run_recipe(
         recipe = load_recipe(recipe, *overrides, rows_given=splits is not None)
     elif overrides:
         raise TextxferError("overrides go with a file or a mapping, not with a loaded Recipe")
+    if splits is not None:  # what is written of the run must not name data that were not used
+        recipe = recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"path": None, "hub": None})})
     from textxfer.training.run_folder import RunFolder
 
     told = list(observers or ()) if _is_first_process() else []
@@ -127,7 +131,8 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
         try:
             return _Job(recipe, prepared, training, accelerator, keeper, stop, observers, began).run()
         except StopRequested as request:
-            keeper.save()
+            if keeper.opened:
+                keeper.save()
             at = f"stopped after step {keeper.progress.step} of {prepared.plan.steps}"
             raise Interrupted(request.signal_number, at) from None
 
@@ -149,33 +154,37 @@ class _Job:
         """Begins, or goes on from what is saved; trains to the end, judges and saves."""
         from textxfer.training.processes import on_main
 
-        self._open()
+        stepper = self._begin()
         earlier = self.keeper.progress.seconds
-        self._train()
+        self._train(stepper)
         evaluations, metrics = self._judge(earlier)
         on_main(self.accelerator, lambda: self._write(evaluations, metrics))
         return RunResult(self.keeper.folder.path, metrics)
 
-    def _open(self) -> None:
+    def _begin(self) -> Stepper:
+        """Does all that comes before the first step; only then is anything written or moved."""
         from textxfer.training import environment
         from textxfer.training.observers import tell
 
-        recipe, splits = self.recipe.resolved(self.keeper.folder.path), self.prepared.rows.splits
-        identity = environment.identity(recipe, splits, self.training.model, self.accelerator)
-        about = environment.describe(self.accelerator, self.recipe, self.prepared.checkpoint)
-        for note in self.keeper.open(recipe, about, identity):
+        asked, splits = self.recipe.resolved(self.keeper.folder.path), self.prepared.rows.splits
+        identity = environment.identity(asked, splits, self.training.model, self.accelerator)
+        for note in self.keeper.open(identity):
             tell(self.observers, "on_note", note)
-
-    def _train(self) -> None:
-        from textxfer.training.keeper import SECONDS_BETWEEN_SAVES
-        from textxfer.training.loop import fit
-        from textxfer.training.observers import JsonLines, tell
-
-        log = [JsonLines(self.keeper.folder.path / "log.jsonl")] if self.accelerator.is_main_process else []
-        least_seconds = SECONDS_BETWEEN_SAVES if self.recipe.train.save_every == "epoch" else 0.0
         stepper, notes = self.training.start()
         for note in notes:
             tell(self.observers, "on_note", note)
+        about = environment.describe(self.accelerator, self.recipe, self.prepared.checkpoint)
+        resolved = self.prepared.recipe.resolved(self.keeper.folder.path)
+        self.keeper.begin(resolved, about | {"fingerprints": identity})
+        return stepper
+
+    def _train(self, stepper: Stepper) -> None:
+        from textxfer.training.keeper import SECONDS_BETWEEN_SAVES
+        from textxfer.training.loop import fit
+        from textxfer.training.observers import JsonLines
+
+        log = [JsonLines(self.keeper.folder.path / "log.jsonl")] if self.accelerator.is_main_process else []
+        least_seconds = SECONDS_BETWEEN_SAVES if self.recipe.train.save_every == "epoch" else 0.0
         fit(
             stepper,
             self.prepared.plan,
@@ -218,7 +227,9 @@ class _Job:
         save_model(self.training.model, self.prepared.checkpoint.tokenizer, folder.path / "model", rows.task.settings())
         if "test" in evaluations:
             folder.write_lines("predictions.jsonl", rows.task.records(evaluations["test"].predictions, rows.labels))
-        folder.write_text("model/README.md", model_card(self.recipe, rows.task, rows.labels, metrics, rows.splits))
+        folder.write_text(
+            "model/README.md", model_card(self.prepared.recipe, rows.task, rows.labels, metrics, rows.splits)
+        )
         folder.finish(metrics)
 
     def _row_ids(self, indices: Any) -> list[str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from textxfer.training.assemble import Prepared, Rows
+    from textxfer.training.assemble import Prepared
+    from textxfer.training.rows import Rows
 
 SUMMARY = "check a recipe and its data without loading a model, and describe the rows"
 
@@ -28,7 +29,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from textxfer.recipe.loading import load_recipe
 
     recipe = load_recipe(arguments.recipe, *arguments.overrides)
-    from textxfer.training.assemble import encode_rows, load_rows
+    from textxfer.training.assemble import encode_rows
+    from textxfer.training.rows import load_rows
     from textxfer.training.run_folder import RunFolder
 
     RunFolder(recipe.folder, overwrite=True)  # whether it can be written; a run that is there is no mistake

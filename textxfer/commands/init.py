@@ -89,7 +89,7 @@ def _load(path: Path) -> tuple[Path, Splits]:
 def _try(target: Path) -> None:
     """Loads the rows as a run would."""
     from textxfer.recipe.loading import load_recipe
-    from textxfer.training.assemble import load_rows
+    from textxfer.training.rows import load_rows
 
     try:
         load_rows(load_recipe(target))

@@ -80,8 +80,9 @@ def build(
     import torch
 
     config = _config_for(checkpoint, labels, multi_label, dropout)
-    torch.manual_seed(seed)
-    model, info = _load(checkpoint, auto_class, config)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to change
+        torch.manual_seed(seed)
+        model, info = _load(checkpoint, auto_class, config)
     mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
     new = {*info["missing_keys"], *mismatched}
     _refuse_holes(checkpoint, model, sorted(new))

@@ -7,7 +7,7 @@ unchanged, with the embeddings replaced by the states and the lowest layers take
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +45,8 @@ class Prefix:
         """Gives the states at the boundary (B, T, D), of all tokens; the layers above do not run."""
         with _stopped_after(self.last) as caught, torch.inference_mode():
             self.model.eval()
-            try:
+            with suppress(_Reached):
                 self.model(**batch.inputs())
-            except _Reached:
-                pass
         return caught[0]
 
 

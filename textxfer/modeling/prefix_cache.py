@@ -1,7 +1,8 @@
 """The output of a frozen prefix, computed once per example and kept: in memory while it fits, else in a file.
 
 States are stored ragged, one row per token, without padding (Liu et al. 2021, AutoFreeze, cache what is below the
-frozen boundary; here it is exact, since frozen layers have no dropout). A file that is kept for later runs bears the
+frozen boundary; here that changes nothing, since frozen layers have no dropout, but that a bf16 run rounds states to
+bf16). A file that is kept for later runs bears the
 hash of all that its states depend on, and a manifest with its own size and checksum, written last: a file that is
 incomplete, stale or damaged is never used.
 """
@@ -68,6 +69,7 @@ class PrefixCache:
         folder: Where a file goes for states that do not fit; it has no name, so that nothing is left of it.
         keep: Where states are kept for later runs, instead; None: nowhere.
         device: Where states in memory are.
+        precision: Of the forward pass ("no", "bf16", "fp16"); states of another are other states.
     """
 
     prefix: Prefix
@@ -76,6 +78,7 @@ class PrefixCache:
     folder: Path
     keep: Path | None = None
     device: torch.device | str = "cpu"
+    precision: str = "no"
 
     def store(self, encoded: Encoded, batches: Batches) -> Stored:
         """Computes the states of all examples, or takes the ones that an earlier run kept.
@@ -141,8 +144,12 @@ class PrefixCache:
         return values
 
     def _key(self, encoded: Encoded) -> str:
-        digest = hashlib.sha256(f"{self.dtype} {self.prefix.layers} {self.prefix.whole} {self.prefix.token}".encode())
+        import transformers
+
         settings: Any = self.prefix.model.config
+        cut = (self.prefix.layers, self.prefix.whole, self.prefix.token)
+        way = (self.dtype, self.precision, settings._attn_implementation, torch.__version__, transformers.__version__)
+        digest = hashlib.sha256(repr((cut, way)).encode())
         digest.update(settings.to_json_string().encode())
         for name, parameter in self.prefix.model.named_parameters():
             if not parameter.requires_grad:
@@ -173,7 +180,7 @@ def _file_tensor(path: Path, shape: tuple[int, int], dtype: torch.dtype, size: i
     """Makes a file of the right size and gives its bytes as a tensor; fails here rather than when it is filled."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(path.parent).free < size * 1.05:
+        if shutil.disk_usage(path.parent).free < 2 * size:  # the run itself needs room too
             raise CannotStore(f"{path.parent}: has no room for {size / 2**30:.2f} GiB of states")
         with path.open("wb") as file:
             if hasattr(os, "posix_fallocate") and size:

@@ -29,7 +29,7 @@ class Recipe(Section):
     """A recipe whose fields hold where this one says nothing (one level). Paths in it are relative to it. Naming
     another checkpoint or data set here takes back the revision and configuration named there."""
     plugins: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
-    """Python files that register tasks, metrics or sources of your own."""
+    """Python files that register tasks or metrics of your own."""
     checkpoint: Checkpoint
     dataset: Dataset
     task: SerializeAsAny[Section]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textxfer.data.checks import label_set
 from textxfer.data.encode import encode_texts
-from textxfer.labels import LabelSet
+from textxfer.errors import DataError
+from textxfer.labels import LabelSet, is_number
 from textxfer.records import Batch, Encoded, Predictions, Splits
 
 if TYPE_CHECKING:
@@ -49,7 +50,14 @@ class Classification:
 
     def prepare(self, splits: Splits) -> tuple[Splits, LabelSet | None]:
         """Checks every row's label and gives the label set; see `Task.prepare`."""
-        return splits, label_set(splits, self.label_names, several=self.multi_label)
+        labels = label_set(splits, self.label_names, several=self.multi_label)
+        told = self.label_names or splits.train.label_names or all(map(is_number, labels.names))
+        if self.ordered and not told:
+            shown = ", ".join(labels.names)
+            raise DataError(
+                f"task.ordered: the order of {shown} cannot be told from their names; say it in `task.labels`"
+            )
+        return splits, labels
 
     def cut_by(self, rows: datasets.Dataset) -> tuple[Sequence[Any] | None, Sequence[Any] | None]:
         """Gives each row's label, or labels, as its stratum."""

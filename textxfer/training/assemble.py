@@ -1,4 +1,4 @@
-"""From a recipe to objects; the only module that reads a recipe's fields.
+"""From a recipe to objects. Here and in `rows` a recipe's fields become plain arguments.
 
 `prepare` does all that needs no weights and so finds most mistakes within seconds; `assemble` loads the weights.
 """
@@ -12,27 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textxfer import registry
-from textxfer.data.columns import select_columns
-from textxfer.data.splits import cut
 from textxfer.errors import DataError, RecipeError
 from textxfer.evaluation.evaluate import Evaluation, evaluate
-from textxfer.labels import LabelSet
+from textxfer.modeling.activations import checkpoint_activations
 from textxfer.modeling.build import build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.freezing import Frozen, freeze
-from textxfer.recipe.checks import task_of
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import in_bytes
-from textxfer.records import Encoded, Splits
-from textxfer.sources.files import Files
-from textxfer.sources.hub import Hub
-from textxfer.sources.memory import Memory
+from textxfer.records import Encoded
 from textxfer.tasks import Task
 from textxfer.training.best import Best
-from textxfer.training.checks import check_plan, check_rows
+from textxfer.training.checks import check_plan
 from textxfer.training.objective import make_loss
 from textxfer.training.optimizer import adamw
 from textxfer.training.plan import Plan
+from textxfer.training.rows import Rows, load_rows
 from textxfer.training.stopping import StopSignal
 
 if TYPE_CHECKING:
@@ -44,28 +39,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Checked and cut rows.
-
-    Attributes:
-        task: The recipe's.
-        splits: Ready to encode.
-        labels: None for answers.
-        notes: What the user should know, a sentence each.
-    """
-
-    task: Task
-    splits: Splits
-    labels: LabelSet | None
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Prepared:
     """Everything but the weights.
 
     Attributes:
-        recipe: Resolved.
+        recipe: As it is carried out.
         rows: Checked and cut; labels in their final order.
         checkpoint: Opened.
         encoded: Examples of each split by name.
@@ -104,51 +82,6 @@ class Training:
     notes: tuple[str, ...]
 
 
-def load_rows(recipe: Recipe, given: Any = None) -> Rows:
-    """Loads, checks and cuts the rows of a recipe.
-
-    Args:
-        recipe: What and how.
-        given: Splits or rows from Python, which then stand in for `dataset.path` and `dataset.hub`.
-
-    Raises:
-        DataError: One line for each mistake.
-        RecipeError: The recipe asks for what these rows cannot give.
-    """
-    data, task = recipe.dataset, task_of(recipe)
-    source = Memory(given) if given is not None else _source(recipe)
-    columns = {name: getattr(data, name) for name in task.required_columns}
-    if data.text_pair is not None and "text" in columns:
-        columns["text_pair"] = data.text_pair
-    raw = source.load()
-    splits = select_columns(raw, columns, limit=data.limit, label_delimiter=data.label_delimiter)
-    splits, labels = task.prepare(splits)
-    strata, groups = task.cut_by(splits.train.rows)
-    single_file = isinstance(source, Files) and source.path.is_file()
-    splits = cut(
-        splits,
-        strata,
-        groups,
-        validation_fraction=data.validation_fraction,
-        test_fraction=data.test_fraction if single_file else 0.0,
-        seed=data.split_seed,
-    )
-    if labels is not None:
-        labels = _recounted(labels, splits)
-    notes = []
-    if isinstance(source, Files) and (unused := source.unused()):
-        notes.append(f"{source.path}: not used: {', '.join(unused)}")
-    if raw.validation is None and splits.validation is not None:
-        notes.append(f"no validation split: {len(splits.validation)} rows were cut from train")
-    if splits.test is None and splits.validation is None:
-        notes.append("no validation and no test split: the last weights are kept, and nothing is scored")
-    elif splits.test is None:
-        notes.append("no test split: the final scores are those on validation, which chose the weights")
-    rows = Rows(task, splits, labels, tuple(notes))
-    check_rows(recipe, rows.splits, rows.labels)
-    return rows
-
-
 def prepare(recipe: Recipe, given: Any = None) -> Prepared:
     """Does everything that needs no weights.
 
@@ -165,8 +98,7 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
         TextxferError: The checkpoint is wrong, or does not fit the recipe.
     """
     checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)
-    rows = replace(rows, labels=settle_labels(checkpoint, rows.labels))
-    task = rows.task
+    rows, task = _with_settled_labels(rows, checkpoint), rows.task
     if checkpoint.most_tokens is not None and task.max_length > checkpoint.most_tokens:
         _shorten(task, checkpoint.most_tokens)
         rows = replace(rows, notes=(*rows.notes, f"max_length is {task.max_length}, the checkpoint's limit"))
@@ -175,7 +107,27 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     }
     plan = _plan(recipe, encoded["train"])
     check_plan(recipe, plan, rows.splits)
-    return Prepared(recipe, rows, checkpoint, encoded, plan)
+    return Prepared(_as_done(recipe, task, checkpoint), rows, checkpoint, encoded, plan)
+
+
+def _with_settled_labels(rows: Rows, checkpoint: Checkpoint) -> Rows:
+    """Takes the order of labels from the checkpoint's head where it knows the same ones; says so where that matters."""
+    settled, asked = settle_labels(checkpoint, rows.labels), rows.task.label_names
+    if settled is None or not asked or settled.names == tuple(asked):
+        return replace(rows, labels=settled)
+    order = ", ".join(settled.names)
+    if getattr(rows.task, "ordered", False):
+        raise RecipeError(
+            f"task.labels: the checkpoint's head has these labels in another order ({order}); use its order"
+        )
+    return replace(rows, labels=settled, notes=(*rows.notes, f"the order of labels is the checkpoint's: {order}"))
+
+
+def _as_done(recipe: Recipe, task: Task, checkpoint: Checkpoint) -> Recipe:
+    """Gives the recipe as it is carried out: with the commit that a revision stood for, and a length that fits."""
+    pinned = recipe.checkpoint.model_copy(update={"revision": checkpoint.revision})
+    told = recipe.task.model_copy(update={"max_length": task.max_length})
+    return recipe.model_copy(update={"checkpoint": pinned, "task": told})
 
 
 def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | None = None) -> Training:
@@ -202,7 +154,7 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
     if frozen.trainable == 0:
         raise RecipeError("freeze: nothing is left to train")
     if train.activation_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        checkpoint_activations(model)
     model.to(accelerator.device)
     network = Network(model, frozen, prepared.encoded, prepared.checkpoint.tokenizer.pad_token_id)
     optimizer = adamw(model, train.learning_rate, train.weight_decay)
@@ -261,23 +213,6 @@ def _cache_options(recipe: Recipe) -> CacheOptions:
         return CacheOptions(spill=spill)
     keep = Path(asked.directory) if asked.directory is not None else None
     return CacheOptions(in_bytes(asked.memory) if asked.memory is not None else None, keep, spill)
-
-
-def _source(recipe: Recipe) -> Files | Hub:
-    data = recipe.dataset
-    names = {"train": data.train, "validation": data.validation, "test": data.test}
-    if data.path is not None:
-        return Files(Path(data.path), **names)
-    assert data.hub is not None
-    return Hub(data.hub, data.config, data.revision, **names)
-
-
-def _recounted(labels: LabelSet, splits: Splits) -> LabelSet:
-    counts = dict.fromkeys(labels.names, 0)
-    for value in splits.train.rows["label"][:]:
-        for name in value if isinstance(value, list) else [value]:
-            counts[name] += 1
-    return LabelSet(labels.names, tuple(counts.values()))
 
 
 def _shorten(task: Task, limit: int) -> None:

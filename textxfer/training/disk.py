@@ -31,16 +31,18 @@ def write_pieces(place: Path, pieces: Iterable[str]) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Asks the disk to keep a folder and its files through a power cut, where the system can."""
-    for path in [*(child for child in folder.iterdir() if child.is_file()), folder]:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except OSError:  # folders cannot be opened on Windows
-            continue
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Asks the disk to keep a folder and its files through a power cut."""
+    for path in folder.iterdir():
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def discard(folder: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("textxfer", "torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "numpy")
 ROWS_AT_A_TIME = 10_000
+HOW_NOT_WHAT = ("log_every", "save_every", "prefix_cache", "micro_batch_size", "activation_checkpointing")
 
 
 def describe(accelerator: Accelerator, recipe: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -80,9 +81,9 @@ def weight_fingerprint(model: torch.nn.Module) -> str:
 
 
 def recipe_fingerprint(resolved: Mapping[str, Any]) -> str:
-    """Gives the SHA-256 of a resolved recipe, leaving out what does not change the model."""
+    """Gives the SHA-256 of a resolved recipe, leaving out what changes how a run works and not what it learns."""
     kept = {key: value for key, value in resolved.items() if key not in ("name", "output", "plugins")}
-    train = {key: value for key, value in kept["train"].items() if key not in ("log_every", "save_every")}
+    train = {key: value for key, value in kept["train"].items() if key not in HOW_NOT_WHAT}
     return hashlib.sha256(json.dumps(kept | {"train": train}, sort_keys=True).encode()).hexdigest()
 
 

@@ -44,12 +44,10 @@ class Keeper:
         self.saved_at = time.monotonic()
         self.opened = False
 
-    def open(self, recipe: Mapping[str, Any], environment: Mapping[str, Any], identity: Mapping[str, str]) -> list[str]:
-        """Restores the saved state where there is one to go on from; else puts a new run in the folder.
+    def open(self, identity: Mapping[str, str]) -> list[str]:
+        """Takes the folder for this process, and restores the saved state where there is one to go on from.
 
         Args:
-            recipe: Resolved, for recipe.yaml.
-            environment: For environment.json; the identity goes with it.
             identity: What must be the same for the run to be the same: hashes of recipe, data and weights.
 
         Returns:
@@ -64,13 +62,25 @@ class Keeper:
         if state is None:
             if resumes:
                 notes.append(f"{self.folder.path}: holds no whole saved state: the run starts anew")
-            about = {**environment, "fingerprints": dict(identity)}
-            on_main(self.accelerator, lambda: self.folder.begin(recipe, about))
         else:
             self._restore(state)
             notes.append(f"goes on after step {self.progress.step}")
-        self.opened = True
+            self.opened = True
         return notes
+
+    def begin(self, recipe: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+        """Puts a new run in the folder, just before its first step; does nothing where a run goes on.
+
+        Args:
+            recipe: Resolved, for recipe.yaml.
+            environment: For environment.json.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        if not self.opened:
+            on_main(self.accelerator, lambda: self.folder.begin(recipe, environment))
+        self.opened = True
 
     def save(self, least_seconds: float = 0.0) -> None:
         """Saves the state of the run between two steps.

@@ -7,6 +7,7 @@ way the weights are the model's own, and the outputs are those of the whole mode
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import torch
 
 from textxfer.data.batching import collate, sorted_batches
 from textxfer.modeling.anatomy import pooled_only, view
+from textxfer.modeling.device import is_out_of_memory
 from textxfer.modeling.freezing import Frozen
 from textxfer.modeling.prefix import Prefix, Suffix, find_prefix
 from textxfer.modeling.prefix_cache import CannotStore, PrefixCache, Stored, bytes_needed
@@ -119,8 +121,7 @@ class Network:
         device = accelerator.device
         dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
         needed = sum(bytes_needed(self.encoded[split], prefix, dtype) for split in splits)
-        memory = options.memory if options.memory is not None else free_memory(device) // 2
-        on_device = device.type == "cuda" and needed <= memory
+        place = _place(needed, options.memory, accelerator)
 
         def batches(encoded: Encoded) -> Iterator[Batch]:
             for indices in sorted_batches(encoded.lengths, TOKENS_AT_A_TIME.get(device.type, 8192)):
@@ -130,15 +131,26 @@ class Network:
         cache = PrefixCache(
             prefix,
             dtype,
-            memory=memory if needed <= memory else 0,
+            memory=0 if place is None else needed,
             folder=options.spill,
             keep=options.keep,
-            device=device if on_device else torch.device("cpu"),
+            device=place or "cpu",
+            precision=accelerator.mixed_precision,
         )
-        with accelerator.autocast():
-            for split in splits:
-                self._stored[split] = cache.store(self.encoded[split], batches)
-        where = "in memory" if needed <= memory else "in a file"
+        problem = None
+        try:
+            with accelerator.autocast():
+                for split in splits:
+                    self._stored[split] = cache.store(self.encoded[split], batches)
+        except CannotStore as error:
+            problem = error
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            problem = CannotStore("memory ran out while it was computed")
+        if any(_everybody(accelerator, problem is not None)):
+            raise problem or CannotStore("another process had no room for it")
+        where = "in a file" if place is None else "in memory"
         where = f"in {options.keep}" if options.keep is not None else where
         layers = "1 frozen layer" if self.frozen.layers == 1 else f"{self.frozen.layers} frozen layers"
         return f"the output of {layers} is computed once and kept {where} ({needed / 2**20:.1f} MiB)"
@@ -152,10 +164,25 @@ class Network:
         return f"frozen layers are computed anew in each epoch: {kind} models cannot be cut at a layer yet"
 
 
-def free_memory(device: torch.device) -> int:
-    """Gives the bytes of memory that are free on a device."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+def _place(needed: int, limit: int | None, accelerator: Accelerator) -> torch.device | None:
+    """Gives where states are held: the device of the run, else the memory of its machine, else None for a file."""
     import psutil
 
-    return int(psutil.virtual_memory().available)
+    most = limit if limit is not None else needed
+    device = accelerator.device
+    if device.type == "cuda" and needed <= min(most, torch.cuda.mem_get_info(device)[0] // 2):
+        return device
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if needed <= min(most, psutil.virtual_memory().available // 2 // beside):
+        return torch.device("cpu")
+    return None
+
+
+def _everybody(accelerator: Accelerator, mine: bool) -> list[bool]:
+    """Gives what each process says, so that all go the same way."""
+    if accelerator.num_processes == 1:
+        return [mine]
+    from accelerate.utils import gather_object
+
+    said: list[bool] = gather_object([mine])
+    return said

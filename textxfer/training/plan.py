@@ -67,7 +67,7 @@ class Plan:
 
     def batches(self, start: int) -> Iterator[np.ndarray]:
         """Gives the examples of each step from step `start` on."""
-        for epoch in range(start // self.steps_per_epoch, self.epochs):
+        for epoch in range(start // self.steps_per_epoch, -(-self.steps // self.steps_per_epoch)):
             batches = epoch_batches(self.lengths, self.batch_size, seed=self.seed, epoch=epoch, batching=self.batching)
             first = epoch * self.steps_per_epoch
             yield from batches[max(start - first, 0) : self.steps - first]

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def on_main(accelerator: Accelerator, work: Callable[[], Result]) -> Result:
-    """Gives, on all processes, what `work` gives on the main one. It begins when all are there, and ends for all at once.
+    """Gives, on all processes, what `work` gives on the main one; it begins when all are there.
 
     Args:
         accelerator: Of the run.

@@ -44,7 +44,7 @@ class _FirstTokenAttention(nn.Module):
             key,
             value,
             attn_mask=mask,
-            dropout_p=inner.dropout.p if self.training else 0.0,
+            dropout_p=inner.dropout.p if inner.training else 0.0,
             scale=inner.scaling,
         )
         return attended.transpose(1, 2).flatten(2), None

@@ -1,0 +1,98 @@
+"""From a recipe's `dataset` and `task` to rows that are checked and cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textxfer.data.columns import select_columns
+from textxfer.data.splits import cut
+from textxfer.labels import LabelSet
+from textxfer.recipe.checks import task_of
+from textxfer.recipe.schema import Recipe
+from textxfer.records import Splits
+from textxfer.sources.files import Files
+from textxfer.sources.hub import Hub
+from textxfer.sources.memory import Memory
+from textxfer.tasks import Task
+from textxfer.training.checks import check_rows
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Checked and cut rows.
+
+    Attributes:
+        task: The recipe's.
+        splits: Ready to encode.
+        labels: None for answers.
+        notes: What the user should know, a sentence each.
+    """
+
+    task: Task
+    splits: Splits
+    labels: LabelSet | None
+    notes: tuple[str, ...]
+
+
+def load_rows(recipe: Recipe, given: Any = None) -> Rows:
+    """Loads, checks and cuts the rows of a recipe.
+
+    Args:
+        recipe: What and how.
+        given: Splits or rows from Python, which then stand in for `dataset.path` and `dataset.hub`.
+
+    Raises:
+        DataError: One line for each mistake.
+        RecipeError: The recipe asks for what these rows cannot give.
+    """
+    data, task = recipe.dataset, task_of(recipe)
+    source = Memory(given) if given is not None else _source(recipe)
+    columns = {name: getattr(data, name) for name in task.required_columns}
+    if data.text_pair is not None and "text" in columns:
+        columns["text_pair"] = data.text_pair
+    raw = source.load()
+    splits = select_columns(raw, columns, limit=data.limit, label_delimiter=data.label_delimiter)
+    splits, labels = task.prepare(splits)
+    strata, groups = task.cut_by(splits.train.rows)
+    single_file = isinstance(source, Files) and source.path.is_file()
+    splits = cut(
+        splits,
+        strata,
+        groups,
+        validation_fraction=data.validation_fraction,
+        test_fraction=data.test_fraction if single_file else 0.0,
+        seed=data.split_seed,
+    )
+    if labels is not None:
+        labels = _recounted(labels, splits)
+    notes = []
+    if isinstance(source, Files) and (unused := source.unused()):
+        notes.append(f"{source.path}: not used: {', '.join(unused)}")
+    if raw.validation is None and splits.validation is not None:
+        notes.append(f"no validation split: {len(splits.validation)} rows were cut from train")
+    if splits.test is None and splits.validation is None:
+        notes.append("no validation and no test split: the last weights are kept, and nothing is scored")
+    elif splits.test is None:
+        notes.append("no test split: the final scores are those on validation, which chose the weights")
+    rows = Rows(task, splits, labels, tuple(notes))
+    check_rows(recipe, rows.splits, rows.labels)
+    return rows
+
+
+def _source(recipe: Recipe) -> Files | Hub:
+    data = recipe.dataset
+    names = {"train": data.train, "validation": data.validation, "test": data.test}
+    if data.path is not None:
+        return Files(Path(data.path), **names)
+    assert data.hub is not None
+    return Hub(data.hub, data.config, data.revision, **names)
+
+
+def _recounted(labels: LabelSet, splits: Splits) -> LabelSet:
+    counts = dict.fromkeys(labels.names, 0)
+    for value in splits.train.rows["label"][:]:
+        for name in value if isinstance(value, list) else [value]:
+            counts[name] += 1
+    return LabelSet(labels.names, tuple(counts.values()))
