@@ -50,7 +50,9 @@ def make_checkpoint(folder: Path, family: str = "bert", seed: int = 0, **changes
 
     tokenizer = make_tokenizer(family)
     tokenizer.model_max_length = 64
-    positions = {} if family in ("gpt2", "t5") else {"max_position_embeddings": 66 if family in ("roberta", "mpnet") else 64}
+    positions = (
+        {} if family in ("gpt2", "t5") else {"max_position_embeddings": 66 if family in ("roberta", "mpnet") else 64}
+    )
     sizes = _SIZES.get(family, {}) if family in ("distilbert", "gpt2", "t5") else _ENCODER | _SIZES.get(family, {})
     special = {
         f"{name}_token_id": getattr(tokenizer, f"{name}_token_id")

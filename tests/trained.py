@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,14 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 
-def train(checkpoint: Path, task: str, runs: Path, **sections: Any) -> Path:
+def train(checkpoint: Path, task: str, runs: Path, settings: Mapping[str, Any] | None = None, **sections: Any) -> Path:
     """Runs a recipe on a tiny checkpoint and gives the run's folder.
 
     Args:
         checkpoint: Where to start.
         task: Of `ROWS`.
         runs: Where the run's folder goes.
+        settings: Of the task, beside the usual ones.
         **sections: Of the recipe, instead of the usual ones.
     """
     import textxfer
@@ -67,7 +69,7 @@ def train(checkpoint: Path, task: str, runs: Path, **sections: Any) -> Path:
     recipe: dict[str, Any] = {
         "name": task,
         "checkpoint": str(checkpoint),
-        "task": TASKS[task],
+        "task": {**TASKS[task], **(settings or {})},
         "train": {"epochs": 3, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32"},
         "output": {"directory": str(runs)},
     }

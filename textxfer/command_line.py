@@ -30,11 +30,17 @@ def run_command(execute: Callable[[argparse.Namespace], int], arguments: argpars
         return 141
 
 
+def add_recipe_arguments(parser: argparse.ArgumentParser, example: str) -> None:
+    """Adds the arguments of a command that takes a recipe: the file, and fields to change."""
+    parser.add_argument("recipe", help="a recipe (YAML)")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=f"fields to change: {example}")
+
+
 def with_rest(parser: argparse.ArgumentParser, parsed: argparse.Namespace, rest: list[str]) -> argparse.Namespace:
     """Gives the arguments with those `key=value` texts that stand after an option, which argparse leaves over."""
     unknown = [word for word in rest if word.startswith("-")] if hasattr(parsed, "overrides") else rest
     if unknown:
         parser.error(f"unknown arguments: {' '.join(unknown)}")
     if rest:
-        parsed.overrides += rest
+        parsed.overrides = [*parsed.overrides, *rest]
     return parsed

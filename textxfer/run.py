@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textxfer.command_line import add_recipe_arguments, run_command
 from textxfer.errors import Interrupted, OutputError, TextxferError
 
 if TYPE_CHECKING:
@@ -94,12 +95,12 @@ def run_recipe(
 
 def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer]) -> RunResult:
     """Gives the result of a run that has finished, if it is one of this recipe."""
-    from textxfer.training.environment import recipe_fingerprint
+    from textxfer.training.environment import is_recipe_of, recipe_fingerprint
     from textxfer.training.observers import tell
     from textxfer.training.run_folder import ENVIRONMENT, METRICS
 
-    known = folder.read_json(ENVIRONMENT).get("fingerprints", {}).get("recipe")
-    if known != recipe_fingerprint(recipe.resolved(folder.path)):
+    known = folder.read_json(ENVIRONMENT).get("fingerprints", {})
+    if not is_recipe_of(recipe_fingerprint(recipe.resolved(folder.path)), known):
         raise OutputError(
             f"{folder.path}: holds a finished run of another recipe; --overwrite begins anew, or change `name`"
         )
@@ -125,14 +126,17 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
     training = assemble(prepared, accelerator, stop)
     for note in training.notes:
         tell(observers, "on_note", note)
+    precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
+    tell(observers, "on_note", f"trains in {precision} on {accelerator.device.type}")
     tell(observers, "on_model", training.frozen)
     keeper = Keeper(folder, training, accelerator)
     with stop, keeper.explaining():
         try:
             return _Job(recipe, prepared, training, accelerator, keeper, stop, observers, began).run()
         except StopRequested as request:
-            if keeper.opened:
-                keeper.save()
+            if not keeper.opened:
+                raise Interrupted(request.signal_number, "stopped before the first step; nothing was written") from None
+            keeper.save()
             at = f"stopped after step {keeper.progress.step} of {prepared.plan.steps}"
             raise Interrupted(request.signal_number, at) from None
 
@@ -166,16 +170,16 @@ class _Job:
         from textxfer.training import environment
         from textxfer.training.observers import tell
 
-        asked, splits = self.recipe.resolved(self.keeper.folder.path), self.prepared.rows.splits
-        identity = environment.identity(asked, splits, self.training.model, self.accelerator)
+        place, splits = self.keeper.folder.path, self.prepared.rows.splits
+        asked, done = self.recipe.resolved(place), self.prepared.recipe.resolved(place)
+        identity = environment.identity(asked, done, splits, self.training.model, self.accelerator)
         for note in self.keeper.open(identity):
             tell(self.observers, "on_note", note)
         stepper, notes = self.training.start()
         for note in notes:
             tell(self.observers, "on_note", note)
         about = environment.describe(self.accelerator, self.recipe, self.prepared.checkpoint)
-        resolved = self.prepared.recipe.resolved(self.keeper.folder.path)
-        self.keeper.begin(resolved, about | {"fingerprints": identity})
+        self.keeper.begin(done, about | {"fingerprints": identity})
         return stepper
 
     def _train(self, stepper: Stepper) -> None:
@@ -265,8 +269,7 @@ def _example(result: RunResult) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of a run to a parser."""
-    parser.add_argument("recipe", help="a recipe (YAML)")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="fields to change: train.epochs=1")
+    add_recipe_arguments(parser, "train.epochs=1")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where there is a run")
     parser.add_argument("--quiet", action="store_true", help="show the final scores only")
@@ -292,8 +295,6 @@ def _is_first_process() -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and gives its exit code: 0, 2 for a user's error, 130 or 143 for a signal."""
-    from textxfer.command_line import run_command
-
     about = "Fine-tune, judge and save a model."
     parser = argparse.ArgumentParser(prog="python -m textxfer.run", description=about, allow_abbrev=False)
     add_arguments(parser)

@@ -7,6 +7,8 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from textxfer.command_line import add_recipe_arguments
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -20,8 +22,7 @@ QUANTILES = (50, 90, 95, 99)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("recipe", help="a recipe (YAML)")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="fields to change: task.max_length=64")
+    add_recipe_arguments(parser, "task.max_length=64")
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -89,7 +89,7 @@ def _what(task: Task, labels: LabelSet | None, base: str) -> str:
 
 
 def _snippet(recipe: Recipe, task: Task) -> str:
-    place = f'"{recipe.name}/model"  # this folder, or its id on the Hub'
+    place = f'"runs/{recipe.name}/model"  # this folder, or its id on the Hub'
     if task.pipeline_tag == "question-answering":
         call = 'answer(question="...", context="...")'
         return f"import textxfer\n\nanswer = textxfer.pipeline(\n    {place}\n)\n{call}"

@@ -98,6 +98,7 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
         TextxferError: The checkpoint is wrong, or does not fit the recipe.
     """
     checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)
+    _check_layers(recipe, checkpoint)
     rows, task = _with_settled_labels(rows, checkpoint), rows.task
     if checkpoint.most_tokens is not None and task.max_length > checkpoint.most_tokens:
         _shorten(task, checkpoint.most_tokens)
@@ -108,6 +109,12 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     plan = _plan(recipe, encoded["train"])
     check_plan(recipe, plan, rows.splits)
     return Prepared(_as_done(recipe, task, checkpoint), rows, checkpoint, encoded, plan)
+
+
+def _check_layers(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    depth, layers = checkpoint.config.num_hidden_layers, recipe.freeze.layers
+    if layers != "all" and layers > depth:
+        raise RecipeError(f"freeze.layers: is {layers}, but the checkpoint has {depth} layers (0 to {depth}, or `all`)")
 
 
 def _with_settled_labels(rows: Rows, checkpoint: Checkpoint) -> Rows:

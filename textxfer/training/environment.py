@@ -43,22 +43,38 @@ def describe(accelerator: Accelerator, recipe: Recipe, checkpoint: Checkpoint) -
 
 
 def identity(
-    recipe: Mapping[str, Any], splits: Splits, model: torch.nn.Module, accelerator: Accelerator
+    asked: Mapping[str, Any],
+    done: Mapping[str, Any],
+    splits: Splits,
+    model: torch.nn.Module,
+    accelerator: Accelerator,
 ) -> dict[str, str]:
     """Gives what must be the same for two runs to be the same.
 
     Args:
-        recipe: Resolved.
+        asked: The recipe as it was given, resolved.
+        done: The recipe as it is carried out, which recipe.yaml has.
         splits: Checked and cut.
         model: Before the first step.
         accelerator: Of the run.
     """
     return {
-        "recipe": recipe_fingerprint(recipe),
+        "recipe": recipe_fingerprint(asked),
+        "resolved": recipe_fingerprint(done),
         "data": data_fingerprint(splits),
         "weights": weight_fingerprint(model),
         "processes": str(accelerator.num_processes),
     }
+
+
+def is_recipe_of(fingerprint: str, known: Mapping[str, str]) -> bool:
+    """Says whether a recipe is the one that a run was asked for, or the one that its folder holds.
+
+    Args:
+        fingerprint: Of the recipe.
+        known: What `identity` gave for the run.
+    """
+    return fingerprint in (known.get("recipe"), known.get("resolved"))
 
 
 def data_fingerprint(splits: Splits) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from textxfer.errors import Interrupted, OutputError, TextxferError
 from textxfer.training import resume
 from textxfer.training.assemble import Training
+from textxfer.training.environment import is_recipe_of
 from textxfer.training.observers import JsonLines
 from textxfer.training.processes import on_main
 from textxfer.training.progress import Progress
@@ -158,12 +159,17 @@ class Keeper:
 
     def _refuse_another(self, identity: Mapping[str, str]) -> list[str]:
         known = self.folder.read_json(ENVIRONMENT).get("fingerprints", {})
-        for name, what in (("recipe", "recipe"), ("data", "data"), ("weights", "checkpoint's weights")):
-            if known.get(name) != identity[name]:
-                raise OutputError(
-                    f"{self.folder.path}: cannot be resumed: the {what} changed since the run began; --overwrite "
-                    "begins anew"
-                )
+        changed = {
+            "recipe": not is_recipe_of(identity["recipe"], known),
+            "data": known.get("data") != identity["data"],
+            "checkpoint's weights": known.get("weights") != identity["weights"],
+        }
+        if any(changed.values()):
+            what = next(name for name, is_other in changed.items() if is_other)
+            raise OutputError(
+                f"{self.folder.path}: cannot be resumed: the {what} changed since the run began; --overwrite "
+                "begins anew"
+            )
         if known.get("processes") != identity["processes"]:
             return ["the number of processes changed: the run goes on, but not bit for bit as it would have"]
         return []

@@ -49,7 +49,7 @@ def fit(
         StopRequested: By `check_stop` or an evaluation; nothing is lost if the caller saves now.
     """
     clock, ledger = _Clock(progress), _Ledger(stepper, plan, progress, name_rows)
-    stepper.micro_batch_size = progress.micro_batch_size or stepper.micro_batch_size
+    stepper.go_on_with(progress.micro_batch_size)
     saved_step = progress.step
     batches = plan.batches(progress.step)
     tell(observers, "on_start", progress.step, plan.steps, plan.batch_size)

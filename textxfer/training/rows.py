@@ -72,6 +72,8 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
         notes.append(f"{source.path}: not used: {', '.join(unused)}")
     if raw.validation is None and splits.validation is not None:
         notes.append(f"no validation split: {len(splits.validation)} rows were cut from train")
+    if raw.test is None and splits.test is not None:
+        notes.append(f"no test split: {len(splits.test)} rows were cut from train")
     if splits.test is None and splits.validation is None:
         notes.append("no validation and no test split: the last weights are kept, and nothing is scored")
     elif splits.test is None:

@@ -101,7 +101,7 @@ class RunFolder:
             OutputError: It cannot be written.
         """
         new = self._beside("new")
-        head = "# The resolved recipe: running it again repeats the run.\n"
+        head = "# The recipe as it was carried out. To repeat the run: python -m textxfer.run THIS_FILE name=again\n"
         try:
             discard(new)
             new.mkdir()

@@ -66,6 +66,11 @@ class Stepper:
         self.max_grad_norm, self.seed = max_grad_norm, seed
         self.parameters = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
 
+    def go_on_with(self, micro_batch_size: int) -> None:
+        """Takes the size that `auto` had come down to when the run was saved; 0 where it was not yet found."""
+        if self.halves and micro_batch_size:
+            self.micro_batch_size = micro_batch_size
+
     def take(self, indices: np.ndarray, step: int, rate: float) -> Taken:
         """Takes one step.
 

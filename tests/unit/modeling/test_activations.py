@@ -21,6 +21,8 @@ def test_activation_checkpointing_changes_no_gradient(
 ) -> None:
     import torch
 
+    model_of(family, auto_class)
+    capfd.readouterr()
     gradients = []
     for saves_memory in (False, True):
         model = model_of(family, auto_class, dropout=0.2)

@@ -16,7 +16,6 @@ from tests.unit.training.helpers import (
     assert_same_weights,
     log,
     make_recipe,
-    metrics,
     signaller,
     splits,
 )
@@ -36,9 +35,7 @@ def stopped_then_resumed(recipe: dict[str, Any], watcher: Watcher, rows: Any = N
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("step", range(1, 8))
-def test_stopped_at_any_step_it_goes_on_bit_for_bit(
-    small: Small, whole_run: RunResult, step: int, number: int
-) -> None:
+def test_stopped_at_any_step_it_goes_on_bit_for_bit(small: Small, whole_run: RunResult, step: int, number: int) -> None:
     resumed = stopped_then_resumed(small(), signaller("on_step", step, number))
     assert_same_run(resumed.folder, whole_run.folder)
 
@@ -85,9 +82,7 @@ def test_a_run_can_be_stopped_again_and_again(small: Small, whole_run: RunResult
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
-def test_other_families_resume_bit_for_bit(
-    checkpoints: Callable[[str], Path], tmp_path: Path, family: str
-) -> None:
+def test_other_families_resume_bit_for_bit(checkpoints: Callable[[str], Path], tmp_path: Path, family: str) -> None:
     recipe = make_recipe(checkpoints(family), tmp_path / "runs")
     whole = run_recipe(recipe, "name=whole", splits=splits())
     resumed = stopped_then_resumed(recipe, signaller("on_step", 3, signal.SIGINT))
@@ -189,6 +184,24 @@ def test_a_shrunken_micro_batch_stays_shrunken_after_a_stop(small: Small, monkey
     assert failed == [1]
     resumed = stopped_then_resumed(small(), signaller("on_step", 3, signal.SIGINT))
     assert_same_weights(resumed.folder, whole.folder)
+
+
+def test_a_stopped_run_may_go_on_in_smaller_micro_batches(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after memory ran out: the size that the recipe says now holds, not the one that was saved."""
+    from textxfer.training.step import Stepper
+
+    recipe = small(train={"micro_batch_size": 8, "dropout": 0.0})
+    with pytest.raises(Interrupted):
+        run_recipe(recipe, splits=splits(), observers=[signaller("on_step", 3, signal.SIGINT)])
+    gradients, sizes = Stepper._gradients, []
+
+    def noting(self: Stepper, indices: Any, step: int) -> Any:
+        sizes.append(self.micro_batch_size)
+        return gradients(self, indices, step)
+
+    monkeypatch.setattr(Stepper, "_gradients", noting)
+    run_recipe(recipe, "train.micro_batch_size=2", splits=splits(), resume=True)
+    assert sizes == [2] * 5
 
 
 def test_the_log_of_a_stopped_run_has_each_step_once(small: Small) -> None:

@@ -26,8 +26,12 @@ Small = Callable[..., dict[str, Any]]
 def a_state(step: int) -> State:
     """Gives a small state of a step, its tensors filled with the step's number."""
     ones = {"layer.weight": torch.full((2, 3), float(step)), "layer.bias": torch.full((3,), float(step))}
-    moments = {f"{name}/{moment}": value.clone() for name, value in ones.items() for moment in ("exp_avg", "exp_avg_sq")}
-    progress = Progress(step=step, evaluated_step=step - 1, best_step=1, best_score=0.25, recent=[0.1, 0.2], seconds=1.5)
+    moments = {
+        f"{name}/{moment}": value.clone() for name, value in ones.items() for moment in ("exp_avg", "exp_avg_sq")
+    }
+    progress = Progress(
+        step=step, evaluated_step=step - 1, best_step=1, best_score=0.25, recent=[0.1, 0.2], seconds=1.5
+    )
     return State(progress, ones, moments, {}, {})
 
 
@@ -244,7 +248,9 @@ def test_half_a_line_of_the_log_is_dropped(small: Small, stopped: Path, whole_ru
 def test_the_state_is_saved_as_often_as_the_recipe_says(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
     write = resume.write_state
-    monkeypatch.setattr(resume, "write_state", lambda folder, state: (saved.append(state.progress.step), write(folder, state)))
+    monkeypatch.setattr(
+        resume, "write_state", lambda folder, state: (saved.append(state.progress.step), write(folder, state))
+    )
 
     def steps_saved(every: Any) -> list[int]:
         saved.clear()

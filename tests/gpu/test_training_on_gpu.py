@@ -1,0 +1,98 @@
+"""Training on a CUDA GPU is training on the CPU, only faster."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.training.helpers import assert_same_run, log, make_recipe, signaller, splits
+from textxfer.errors import Interrupted
+from textxfer.run import RunResult, run_recipe
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def train(checkpoints: Callable[[str], Path], tmp_path: Path) -> Callable[..., RunResult]:
+    """Trains eight steps and gives the run."""
+
+    def run(name: str, family: str = "bert", freeze: Any = None, **fields: Any) -> RunResult:
+        sections = {"train": {"log_every": 1} | fields} | ({"freeze": freeze} if freeze else {})
+        return run_recipe(make_recipe(checkpoints(family), tmp_path / "runs", name, **sections), splits=splits())
+
+    return run
+
+
+def losses(result: RunResult) -> list[float]:
+    return [line["loss"] for line in log(result.folder) if "split" not in line]
+
+
+def on_cpu(monkeypatch: pytest.MonkeyPatch, train: Callable[[], RunResult]) -> RunResult:
+    """Trains on the CPU in a process that has trained on the GPU."""
+    from accelerate.state import AcceleratorState
+
+    with monkeypatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "1")
+        AcceleratorState._reset_state(reset_partial_state=True)
+        try:
+            return train()
+        finally:
+            AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("freeze", [None, {"layers": 1}])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
+def test_losses_are_those_of_the_cpu(
+    train: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch, family: str, freeze: Any
+) -> None:
+    gpu = train("gpu", family, freeze, dropout=0.0)
+    assert json.loads((gpu.folder / "environment.json").read_text())["device"]["type"] == "cuda"
+    cpu = on_cpu(monkeypatch, lambda: train("cpu", family, freeze, dropout=0.0))
+    assert json.loads((cpu.folder / "environment.json").read_text())["device"]["type"] == "cpu"
+    assert losses(gpu) == pytest.approx(losses(cpu), abs=1e-3)
+
+
+@pytest.mark.parametrize("freeze", [None, {"layers": 1}])
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "auto"])
+def test_a_run_of_less_precision_finishes(train: Callable[..., RunResult], precision: str, freeze: Any) -> None:
+    result = train("run", freeze=freeze, precision=precision, epochs=4)
+    assert len(losses(result)) == 16
+    assert all(loss < 2 for loss in losses(result))
+    assert set(result.metrics["test"]) == {"accuracy", "macro_f1"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("step", [1, 3, 4, 6])
+def test_a_stopped_run_goes_on_bit_for_bit(
+    checkpoints: Callable[[str], Path], tmp_path: Path, precision: str, step: int
+) -> None:
+    recipe = make_recipe(checkpoints("bert"), tmp_path / "runs", train={"precision": precision, "log_every": 1})
+    whole = run_recipe(recipe, "name=whole", splits=splits())
+    with pytest.raises(Interrupted):
+        run_recipe(recipe, splits=splits(), observers=[signaller("on_step", step, signal.SIGINT)])
+    resumed = run_recipe(recipe, splits=splits(), resume=True)
+    assert_same_run(resumed.folder, whole.folder)
+
+
+def test_auto_halves_when_the_gpu_is_full(train: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from transformers import BertForSequenceClassification
+
+    forward, sizes = BertForSequenceClassification.forward, []
+
+    def greedy(self: Any, input_ids: Any = None, **options: Any) -> Any:
+        if self.training:
+            sizes.append(len(input_ids))
+            if len(input_ids) > 4:
+                torch.empty(2**50, dtype=torch.uint8, device="cuda")
+        return forward(self, input_ids=input_ids, **options)
+
+    monkeypatch.setattr(BertForSequenceClassification, "forward", greedy)
+    result = train("run", dropout=0.0)
+    assert sizes[:4] == [8, 4, 4, 4]
+    assert len(losses(result)) == 8
