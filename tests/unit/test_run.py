@@ -41,7 +41,11 @@ def command(*arguments: Any, processes: int = 1) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1", "HF_HUB_OFFLINE": "1"}
+    import torch
+
+    # Without a GPU, processes must find each other without being told that it is the CPU.
+    cpu = {"ACCELERATE_USE_CPU": "1"} if torch.cuda.is_available() else {}
+    return os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | cpu
 
 
 def ran(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:

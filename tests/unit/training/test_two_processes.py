@@ -29,7 +29,9 @@ Pair = tuple[dict[str, Any], dict[str, Any]]
 def torchrun(*arguments: str, timeout: int = 300, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs a script in two processes on the CPU."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *arguments]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    if torch.cuda.is_available():  # elsewhere the processes must find each other without being told
+        environment["ACCELERATE_USE_CPU"] = "1"
     return subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout, **options
     )
