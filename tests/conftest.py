@@ -6,6 +6,8 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tiny models are no faster on several threads, golden losses hold for one, and a process with threads cannot be forked.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import csv
 from collections.abc import Callable

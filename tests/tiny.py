@@ -1,4 +1,4 @@
-"""Tiny checkpoints with random weights, saved as stock folders: two layers, hidden size 16, a tokenizer of 200 pieces."""
+"""Tiny checkpoints with random weights, as stock folders: two layers, hidden size 16, a tokenizer of a few words."""
 
 from __future__ import annotations
 
