@@ -169,4 +169,4 @@ def test_reading_takes_linear_time(tmp_path: Path) -> None:
 
     seconds(100)
     small = seconds(20_000)
-    assert seconds(200_000) < max(25 * small, 1.0), "ten times the rows took far more than ten times as long"
+    assert seconds(200_000) < max(25 * small, 5.0), "ten times the rows took far more than ten times as long"
