@@ -127,7 +127,8 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
     for note in training.notes:
         tell(observers, "on_note", note)
     precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
-    tell(observers, "on_note", f"trains in {precision} on {accelerator.device.type}")
+    padding = f"{prepared.plan.padding:.1%} of the tokens in its batches are padding"
+    tell(observers, "on_note", f"trains in {precision} on {accelerator.device.type}; {padding}")
     tell(observers, "on_model", training.frozen)
     keeper = Keeper(folder, training, accelerator)
     with stop, keeper.explaining():

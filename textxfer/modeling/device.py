@@ -45,3 +45,19 @@ def clear_memory() -> None:
     from accelerate.utils.memory import clear_device_cache
 
     clear_device_cache(garbage_collection=True)
+
+
+def reuse_freed_memory() -> bool:
+    """Asks the C library to keep large blocks that were freed, for the next allocation, instead of giving them back.
+
+    glibc maps every block above 32 MiB anew, and the kernel then clears it page by page: the gradient of a word
+    embedding, 47 MB for 30,522 words of 384 numbers, in every step. Says whether there was a glibc to ask.
+    """
+    import ctypes
+    import platform
+
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mmap_threshold, trim_threshold, size = -3, -1, 1 << 30
+    setting = ctypes.CDLL(None).mallopt
+    return bool(setting(mmap_threshold, size) and setting(trim_threshold, size))

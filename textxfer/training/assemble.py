@@ -17,6 +17,7 @@ from textxfer.evaluation.evaluate import Evaluation, evaluate
 from textxfer.modeling.activations import checkpoint_activations
 from textxfer.modeling.build import build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
+from textxfer.modeling.device import reuse_freed_memory
 from textxfer.modeling.freezing import Frozen, freeze
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import in_bytes
@@ -186,6 +187,8 @@ def _start(
     from textxfer.training.step import Stepper
 
     recipe, train = prepared.recipe, prepared.recipe.train
+    if accelerator.device.type == "cpu":
+        reuse_freed_memory()
     splits = tuple(name for name in ("train", "validation") if name in prepared.encoded)
     note = None
     # A second look at the training rows is what pays for storing.

@@ -56,6 +56,13 @@ class Plan:
         steps = self.steps_per_epoch * self.epochs
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
+    @property
+    def padding(self) -> float:
+        """Share of the first epoch's tokens that only fill up batches."""
+        batches = epoch_batches(self.lengths, self.batch_size, seed=self.seed, epoch=0, batching=self.batching)
+        computed = sum(len(batch) * int(self.lengths[batch].max()) for batch in batches)
+        return 1 - float(self.lengths.sum()) / computed
+
     def epoch(self, step: int) -> float:
         """Gives the passes done after `step` steps."""
         return step / self.steps_per_epoch

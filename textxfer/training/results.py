@@ -55,6 +55,7 @@ def results(
                 plan.examples(progress.step) / max(progress.seconds + prefix_seconds, 1e-9), 3
             ),
         },
+        "padding_share": round(plan.padding, 4),
         "trainable_parameters": frozen.trainable,
         "total_parameters": frozen.total,
         "steps": progress.step,

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from textxfer.modeling.cpu_dropout import fast_dropout
 from textxfer.modeling.device import clear_memory, is_out_of_memory
 from textxfer.modeling.freezing import train_mode
 from textxfer.records import Batch
@@ -46,6 +47,7 @@ class Stepper:
         micro_batch_size: Examples of a forward pass; `auto` starts with all and halves when memory runs out.
         max_grad_norm: Gradients are scaled down to it; None: never.
         seed: Of dropout.
+        bulk_dropout: Whether dropout on a CPU is drawn in bulk, see `modeling.cpu_dropout`.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Stepper:
         micro_batch_size: int | Literal["auto"] = "auto",
         max_grad_norm: float | None = 1.0,
         seed: int = 0,
+        bulk_dropout: bool = True,
     ) -> None:
         self.network, self.optimizer, self.loss, self.accelerator = network, optimizer, loss, accelerator
         self.lengths = network.encoded["train"].lengths
         self.halves = micro_batch_size == "auto"
         self.micro_batch_size = len(self.lengths) if micro_batch_size == "auto" else micro_batch_size
         self.max_grad_norm, self.seed = max_grad_norm, seed
+        self.dropout = fast_dropout if bulk_dropout and accelerator.device.type == "cpu" else nullcontext
         self.parameters = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
 
     def go_on_with(self, micro_batch_size: int) -> None:
@@ -112,7 +116,7 @@ class Stepper:
         for number, (part, counts) in enumerate(parts):
             batch = self.network.batch("train", part, accelerator.device)
             last = number == len(parts) - 1
-            with nullcontext() if last else accelerator.no_sync(self.network.module):
+            with nullcontext() if last else accelerator.no_sync(self.network.module), self.dropout():
                 output = self.network.module(**batch.inputs())
                 # DDP averages over processes; the step's loss is a sum.
                 loss = self.loss(output, batch) * (counts * world / len(indices))

@@ -25,6 +25,13 @@ def test_steps_and_epochs() -> None:
     assert [plan().examples(step) for step in (0, 1, 3, 4, 6)] == [0, 4, 10, 14, 20]
 
 
+def test_padding_is_the_share_of_computed_tokens_that_no_text_has() -> None:
+    lengths = np.array([2] * 50 + [10] * 50)
+    assert Plan(lengths, batch_size=50, batching="length").padding == 0
+    mixed = Plan(lengths, batch_size=100, batching="random").padding
+    assert mixed == pytest.approx(1 - 600 / 1000)
+
+
 @settings(deadline=None)
 @given(
     count=st.integers(1, 60), epochs=st.integers(1, 3), size=st.integers(1, 16), most=st.none() | st.integers(1, 40),
