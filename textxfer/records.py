@@ -46,15 +46,23 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """The splits of a data set; only `train` is always there."""
+    """The splits of a data set; only `train` is always there.
+
+    Attributes:
+        train: Rows to learn from.
+        validation: Rows that choose the best weights, and the temperature of their probabilities.
+        test: Rows that are looked at once, at the end.
+        reserved: Rows taken out of validation that choose nothing; see `data.splits.reserve`.
+    """
 
     train: Split
     validation: Split | None = None
     test: Split | None = None
+    reserved: Split | None = None
 
-    def present(self) -> Iterator[tuple[str, Split]]:
-        """Gives (name, split) of the splits there are, train first."""
-        for name in SPLIT_NAMES:
+    def present(self, *, reserved: bool = False) -> Iterator[tuple[str, Split]]:
+        """Gives (name, split) of the splits there are, train first; the reserved rows only where asked for."""
+        for name in (*SPLIT_NAMES, *(("reserved",) if reserved else ())):
             split = getattr(self, name)
             if split is not None:
                 yield name, split
@@ -92,6 +100,23 @@ class Encoded:
         """Tokens of each example (N,)."""
         lengths: np.ndarray = self.offsets[1:] - self.offsets[:-1]
         return lengths
+
+    def of_rows(self, rows: np.ndarray) -> tuple[Encoded, np.ndarray]:
+        """Gives the examples of some rows, which are then numbered from 0, and their places among all."""
+        import numpy as np
+
+        places = np.flatnonzero(np.isin(self.rows, rows))
+        owned = np.repeat(np.isin(self.rows, rows), self.lengths)
+        chosen = replace(
+            self,
+            input_ids=self.input_ids[owned],
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[places])]),
+            rows=np.searchsorted(np.sort(rows), self.rows[places]),
+            token_type_ids=None if self.token_type_ids is None else self.token_type_ids[owned],
+            targets=None if self.targets is None else self.targets[places],
+            spans=None if self.spans is None else self.spans[owned],
+        )
+        return chosen, places
 
 
 @dataclass(frozen=True)
@@ -161,6 +186,7 @@ class Scores:
         per_label: {label: {"precision", "recall", "f1", "support"}}; empty for QA.
         confusion: {"labels": names, "counts": rows of reference, columns of prediction}; None where it has no meaning.
         loss: Mean over examples, without label smoothing and class weights; None where it was not asked for.
+        calibration_error: Of the probabilities, see `evaluation.calibrate`; None where there are none.
     """
 
     values: Mapping[str, float]
@@ -168,3 +194,4 @@ class Scores:
     per_label: Mapping[str, Mapping[str, float]]
     confusion: Mapping[str, Any] | None = None
     loss: float | None = None
+    calibration_error: float | None = None

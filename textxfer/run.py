@@ -15,16 +15,9 @@ from textxfer.command_line import add_recipe_arguments, run_command
 from textxfer.errors import Interrupted, OutputError, TextxferError
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-    from textxfer.evaluation.evaluate import Evaluation
     from textxfer.recipe.schema import Recipe
-    from textxfer.training.assemble import Prepared, Training
-    from textxfer.training.keeper import Keeper
     from textxfer.training.observers import Observer
     from textxfer.training.run_folder import RunFolder
-    from textxfer.training.step import Stepper
-    from textxfer.training.stopping import StopSignal
 
 
 @dataclass(frozen=True)
@@ -95,6 +88,7 @@ def run_recipe(
 
 def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer]) -> RunResult:
     """Gives the result of a run that has finished, if it is one of this recipe."""
+    from textxfer.job import report
     from textxfer.training.environment import is_recipe_of, recipe_fingerprint
     from textxfer.training.observers import tell
     from textxfer.training.run_folder import ENVIRONMENT, METRICS
@@ -106,11 +100,14 @@ def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer
         )
     folder.tidy()
     tell(observers, "on_note", f"{folder.path} has finished already")
+    if not (folder.path / "report.html").exists():  # it was cut off between the scores and the report
+        report(folder, observers)
     return RunResult(folder.path, folder.read_json(METRICS))
 
 
 def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer]) -> RunResult:
     """Prepares, trains, judges and saves; where something ends it early, says what is saved."""
+    from textxfer.job import Job
     from textxfer.training.assemble import assemble, prepare
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import tell
@@ -133,7 +130,8 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
     keeper = Keeper(folder, training, accelerator)
     with stop, keeper.explaining():
         try:
-            return _Job(recipe, prepared, training, accelerator, keeper, stop, observers, began).run()
+            job = Job(recipe, prepared, training, accelerator, keeper, stop, observers, began)
+            return RunResult(folder.path, job.run())
         except StopRequested as request:
             if not keeper.opened:
                 raise Interrupted(request.signal_number, "stopped before the first step; nothing was written") from None
@@ -142,124 +140,28 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
             raise Interrupted(request.signal_number, at) from None
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A run that has everything it needs."""
-
-    recipe: Recipe
-    prepared: Prepared
-    training: Training
-    accelerator: Accelerator
-    keeper: Keeper
-    stop: StopSignal
-    observers: list[Observer]
-    began: float
-
-    def run(self) -> RunResult:
-        """Begins, or goes on from what is saved; trains to the end, judges and saves."""
-        from textxfer.training.processes import on_main
-
-        stepper = self._begin()
-        earlier = self.keeper.progress.seconds
-        self._train(stepper)
-        evaluations, metrics = self._judge(earlier)
-        on_main(self.accelerator, lambda: self._write(evaluations, metrics))
-        return RunResult(self.keeper.folder.path, metrics)
-
-    def _begin(self) -> Stepper:
-        """Does all that comes before the first step; only then is anything written or moved."""
-        from textxfer.training import environment
-        from textxfer.training.observers import tell
-
-        place, splits = self.keeper.folder.path, self.prepared.rows.splits
-        asked, done = self.recipe.resolved(place), self.prepared.recipe.resolved(place)
-        identity = environment.identity(asked, done, splits, self.training.model, self.accelerator)
-        for note in self.keeper.open(identity):
-            tell(self.observers, "on_note", note)
-        stepper, notes = self.training.start()
-        for note in notes:
-            tell(self.observers, "on_note", note)
-        about = environment.describe(self.accelerator, self.recipe, self.prepared.checkpoint)
-        self.keeper.begin(done, about | {"fingerprints": identity})
-        return stepper
-
-    def _train(self, stepper: Stepper) -> None:
-        from textxfer.training.keeper import SECONDS_BETWEEN_SAVES
-        from textxfer.training.loop import fit
-        from textxfer.training.observers import JsonLines
-
-        log = [JsonLines(self.keeper.folder.path / "log.jsonl")] if self.accelerator.is_main_process else []
-        least_seconds = SECONDS_BETWEEN_SAVES if self.recipe.train.save_every == "epoch" else 0.0
-        fit(
-            stepper,
-            self.prepared.plan,
-            self.keeper.progress,
-            best=self.training.best,
-            check_stop=self.stop.check,
-            save=lambda: self.keeper.save(least_seconds),
-            observers=[*self.observers, *log],
-            name_rows=self._row_ids,
-        )
-
-    def _judge(self, earlier_seconds: float) -> tuple[dict[str, Evaluation], dict[str, Any]]:
-        """Gives the final evaluation of each split but train, in fp32, and what metrics.json says of them."""
-        from textxfer.training.results import results
-
-        training, progress, splits = self.training, self.keeper.progress, self.prepared.rows.splits
-        if training.best is not None:
-            training.best.restore()
-        clock = time.monotonic()
-        evaluations = {name: training.evaluate(name, final=True) for name, _ in splits.present() if name != "train"}
-        now = time.monotonic()
-        metrics = results(
-            evaluations,
-            plan=self.prepared.plan,
-            progress=progress,
-            frozen=training.frozen,
-            splits=splits,
-            best_step=progress.best_step if training.best is not None else progress.step,
-            prefix_seconds=training.network.seconds,
-            evaluate_seconds=now - clock,
-            total_seconds=earlier_seconds + now - self.began,
-        )
-        return evaluations, metrics
-
-    def _write(self, evaluations: Mapping[str, Evaluation], metrics: Mapping[str, Any]) -> None:
-        from textxfer.modeling.saving import save_model
-        from textxfer.publishing.model_card import model_card
-
-        folder, rows = self.keeper.folder, self.prepared.rows
-        save_model(self.training.model, self.prepared.checkpoint.tokenizer, folder.path / "model", rows.task.settings())
-        if "test" in evaluations:
-            folder.write_lines("predictions.jsonl", rows.task.records(evaluations["test"].predictions, rows.labels))
-        folder.write_text(
-            "model/README.md", model_card(self.prepared.recipe, rows.task, rows.labels, metrics, rows.splits)
-        )
-        folder.finish(metrics)
-
-    def _row_ids(self, indices: Any) -> list[str]:
-        ids = self.prepared.rows.splits.train.rows["id"]
-        return [ids[int(row)] for row in self.prepared.encoded["train"].rows[indices]]
-
-
 def summary(result: RunResult) -> str:
     """Gives the closing lines: a table of scores, where things are, and how to load the model."""
     metrics = result.metrics
     splits = [name for name in ("validation", "test") if name in metrics]
     names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
     width = max(map(len, names), default=0)
-    lines = [" " * width + "".join(f"{split:>12}" for split in splits)]
+    sure = metrics.get("intervals", {}).get("test", {})
+    lines = [" " * width + "".join(f"{split:>12}" for split in splits) + ("   95 % interval" if sure else "")]
     for name in names:
         cells = (f"{metrics[split][name]:.4f}" if name in metrics[split] else "-" for split in splits)
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
+        ends = "   {:.4f} to {:.4f}".format(*sure[name]) if name in sure else ""
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells) + ends)
+    if "overfitting" in metrics:
+        lines.append(metrics["overfitting"]["sentence"])
     rows = ", ".join(f"{count} {split}" for split, count in metrics["num_examples"].items())
     timing = metrics["timing"]
     lines += [
         f"rows: {rows}; best step {metrics['best_step']} of {metrics['steps']}; "
         f"{timing['train_seconds']:.0f} s of training, {timing['total_seconds']:.0f} s in all",
-        f"run:   {result.folder}",
-        f"model: {result.model}",
-        f'use:   python -c "import textxfer; print(textxfer.pipeline({str(result.model)!r})({_example(result)}))"',
+        f"report: {result.folder / 'report.html'}",
+        f"model:  {result.model}",
+        f'use:    python -c "import textxfer; print(textxfer.pipeline({str(result.model)!r})({_example(result)}))"',
     ]
     return "\n".join(lines)
 

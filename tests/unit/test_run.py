@@ -62,11 +62,11 @@ def test_scores_go_to_standard_output_and_the_rest_to_standard_error(
 ) -> None:
     assert main([str(recipe_file)]) == 0
     out, err = capsys.readouterr()
-    assert re.search(r"^ +validation +test$", out, re.MULTILINE)
-    assert re.search(r"^accuracy +[01]\.\d{4} +[01]\.\d{4}$", out, re.MULTILINE)
+    assert re.search(r"^ +validation +test +95 % interval$", out, re.MULTILINE)
+    assert re.search(r"^accuracy +[01]\.\d{4} +[01]\.\d{4} +[01]\.\d{4} to [01]\.\d{4}$", out, re.MULTILINE)
     assert "rows: 28 train, 7 validation, 5 test; best step" in out
-    assert "run:   runs/small\nmodel: runs/small/model\n" in out
-    assert "use:   python -c " in out
+    assert "report: runs/small/report.html\nmodel:  runs/small/model\n" in out
+    assert "use:    python -c " in out
     assert "step 3/8  loss 0." in err
     assert re.search(r"epoch 1\.0, step 4: validation accuracy 0\.\d+ .*\(best so far\)", err)
     assert "trained" in err

@@ -1,9 +1,10 @@
-"""Cutting validation and test rows from the training rows, reproducibly."""
+"""Cutting validation and test rows from the training rows, and reserved rows from validation, reproducibly."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,12 @@ from textxfer.records import Splits
 
 if TYPE_CHECKING:
     import numpy as np
+
+LEAST_VALIDATION = 300
+"""Rows of validation from which on some are reserved."""
+RESERVED_SHARE = 3
+"""One row of so many is reserved."""
+MOST_RESERVED = 2000
 
 
 def cut(
@@ -62,6 +69,40 @@ def cut(
         rest = rest[~taken]
     train = splits.train if len(rest) == len(splits.train) else splits.train.select(rest)
     return Splits(train, made["validation"], made["test"])
+
+
+def reserve(splits: Splits, strata: Sequence[str], *, seed: int) -> Splits:
+    """Takes a third of the validation rows, 2,000 at most, out as `reserved`: rows that choose nothing.
+
+    Whatever is promised of new rows (see `evaluation.conformal`) must be measured on rows that are like them: so every
+    row has the same chance to be taken, a label's last one too. Each label gives its share within one row, because
+    the rows are taken at even distances from validation sorted by label.
+
+    Args:
+        splits: With a validation split.
+        strata: The label of each validation row.
+        seed: Of the draw.
+
+    Returns:
+        The splits; as they were where validation has fewer than 300 rows.
+    """
+    import numpy as np
+
+    assert splits.validation is not None
+    count = len(splits.validation)
+    if count < LEAST_VALIDATION:
+        return splits
+    rng = np.random.default_rng([seed, 1])  # not the numbers that cut validation
+    wanted = min(count // RESERVED_SHARE, MOST_RESERVED)
+    by_label = np.lexsort((rng.random(count), np.unique(strata, return_inverse=True)[1]))
+    places = ((np.arange(wanted) + rng.random()) * count / wanted).astype(int)
+    taken = np.zeros(count, dtype=bool)
+    taken[by_label[places]] = True
+    return replace(
+        splits,
+        validation=splits.validation.select(np.flatnonzero(~taken)),
+        reserved=splits.validation.select(np.flatnonzero(taken)),
+    )
 
 
 def _by_label(labels: Sequence[Hashable], fraction: float, rng: np.random.Generator) -> np.ndarray:

@@ -14,15 +14,23 @@ from textxfer.tasks import Task
 
 if TYPE_CHECKING:
     import datasets
+    import numpy as np
     import torch
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores, and the predictions they are of."""
+    """Scores, and the predictions they are of.
+
+    Attributes:
+        scores: Of all rows.
+        predictions: For each row.
+        logits: What a model of labels gave for each row (R, C); None for answers.
+    """
 
     scores: Scores
     predictions: Predictions
+    logits: np.ndarray | None = None
 
 
 def evaluate(
@@ -48,4 +56,12 @@ def evaluate(
     """
     outputs = forward(model, task, encoded, **forward_options)
     predictions = task.decode(outputs.reduced, encoded, rows)
-    return Evaluation(score(predictions, metrics, labels, outputs.loss), predictions)
+    return Evaluation(score(predictions, metrics, labels, outputs.loss), predictions, outputs.reduced.get("logits"))
+
+
+def evaluate_logits(
+    logits: np.ndarray, task: Task, encoded: Encoded, rows: datasets.Dataset, labels: LabelSet, metrics: Iterable[str]
+) -> Evaluation:
+    """Scores what a model gave for rows; see `evaluate`."""
+    predictions = task.decode({"logits": logits}, encoded, rows)
+    return Evaluation(score(predictions, metrics, labels), predictions, logits)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from textxfer import registry
+from textxfer.evaluation.calibrate import calibration_error
 from textxfer.labels import LabelSet
 from textxfer.records import Predictions, Scores
 
@@ -40,7 +41,10 @@ def score(
         return Scores(values, len(predictions), {}, loss=loss)
     several = getattr(predictions.references, "ndim", 1) == 2
     confusion = None if several else _confusion(predictions, labels)
-    return Scores(values, len(predictions), _per_label(predictions, labels, several), confusion, loss)
+    error = None
+    if predictions.probabilities is not None:
+        error = calibration_error(predictions.probabilities, predictions.references)
+    return Scores(values, len(predictions), _per_label(predictions, labels, several), confusion, loss, error)
 
 
 def _per_label(predictions: Predictions, labels: LabelSet, several: bool) -> dict[str, dict[str, float]]:

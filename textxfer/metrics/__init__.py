@@ -5,7 +5,7 @@ maps each name to its module.
 """
 
 from textxfer.metrics._evaluate import evaluate_metric
-from textxfer.metrics._metric import Metric
+from textxfer.metrics._metric import ANSWERS, LABEL_SETS, LABELS, Counts, Metric
 
 MEMBERS = {
     "f1": "f1",
@@ -22,4 +22,4 @@ MEMBERS = {
     "within_one": "distance",
 }
 
-__all__ = ["MEMBERS", "Metric", "evaluate_metric"]
+__all__ = ["ANSWERS", "LABELS", "LABEL_SETS", "MEMBERS", "Counts", "Metric", "evaluate_metric"]

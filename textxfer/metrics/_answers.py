@@ -11,6 +11,12 @@ import math
 import re
 import string
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from textxfer.metrics._metric import ANSWERS, Metric
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -22,30 +28,33 @@ def normalised(answer: str) -> str:
     return " ".join(without.split())
 
 
-def mean_of_best(
-    score: Callable[[str, str], float], answerable: bool | None = None
-) -> Callable[[Sequence[str], Sequence[Sequence[str]]], float]:
+def mean_of_best(score: Callable[[str, str], float], summary: str, answerable: bool | None = None) -> Metric:
     """Makes a metric: the mean over rows of the best score against any reference.
 
     Args:
-        score: Compares a prediction with one reference.
+        score: Compares a prediction with one reference; gives a fraction 0..1.
+        summary: Of the metric.
         answerable: True or False to count only questions with or without an answer.
-
-    Returns:
-        A function of predictions and references that gives a fraction 0..1, or NaN where no row counts.
     """
 
-    def compute(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-        pairs = [
-            (given, gold)
-            for given, gold in zip(predictions, references, strict=True)
-            if answerable is None or bool(gold) == answerable
-        ]
-        if not pairs:
-            return math.nan
-        return sum(max(score(given, text) for text in _usable(gold)) for given, gold in pairs) / len(pairs)
+    def each(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+        import numpy as np
 
-    return compute
+        return np.array(
+            [
+                max(score(given, text) for text in _usable(gold))
+                if answerable is None or bool(gold) == answerable
+                else math.nan
+                for given, gold in zip(predictions, references, strict=True)
+            ]
+        )
+
+    def compute(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+        scores = each(predictions, references)
+        counted = scores[scores == scores]  # NaN: does not count
+        return float(counted.mean()) if len(counted) else math.nan
+
+    return Metric(compute, judges=(ANSWERS,), summary=summary, each=each)
 
 
 def _usable(references: Sequence[str]) -> Sequence[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LABELS = "labels"
 LABEL_SETS = "label sets"
@@ -12,8 +15,28 @@ ANSWERS = "answers"
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How often each of C labels was right, predicted and true, in each of S sets of rows.
+
+    Attributes:
+        right: Rows that have the label and got it (S, C).
+        predicted: Rows that got the label (S, C).
+        actual: Rows that have the label (S, C).
+        label_sets: Whether a row can have any number of labels; else it has one, and got one.
+    """
+
+    right: np.ndarray
+    predicted: np.ndarray
+    actual: np.ndarray
+    label_sets: bool = False
+
+
+@dataclass(frozen=True)
 class Metric:
     """A function of predictions and references, with what a recipe must know before it runs.
+
+    `compute` alone is enough. A metric that is a mean over rows or a function of counts may say so by `each` or
+    `of_counts`: its intervals then take no time. They must agree with `compute`.
 
     Attributes:
         compute: Called with predictions and references: label ids (R,), label sets (R, C) of 0 and 1, or R answer
@@ -23,6 +46,9 @@ class Metric:
         summary: One line on what the score says.
         greater_is_better: Whether a higher score is a better one.
         needs: What else must hold: "two labels", "ordered labels" or None.
+        each: Called like `compute`; gives each row's own score (R,), NaN for rows that do not count. The metric is
+            their mean.
+        of_counts: Gives the scores (S,) of S sets of rows from their `Counts`.
     """
 
     compute: Callable[[Any, Any], float]
@@ -30,3 +56,13 @@ class Metric:
     summary: str
     greater_is_better: bool = True
     needs: str | None = None
+    each: Callable[[Any, Any], np.ndarray] | None = None
+    of_counts: Callable[[Counts], np.ndarray] | None = None
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divides, and gives 0 where the whole is 0."""
+    import numpy as np
+
+    part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
+    return np.divide(part, whole, out=np.zeros(part.shape), where=whole != 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 from textxfer.metrics._answers import mean_of_best, normalised
-from textxfer.metrics._metric import ANSWERS, Metric
 
 
 def _overlap(prediction: str, reference: str) -> float:
@@ -16,18 +15,17 @@ def _overlap(prediction: str, reference: str) -> float:
     return 2 * common / (len(given) + len(gold))
 
 
-answer_f1 = Metric(
-    mean_of_best(_overlap),
-    judges=(ANSWERS,),
+answer_f1 = mean_of_best(
+    _overlap,
     summary="The mean F1 of answers' words, against the reference that fits best.",
 )
-has_answer_answer_f1 = Metric(
-    mean_of_best(_overlap, answerable=True),
-    judges=(ANSWERS,),
+has_answer_answer_f1 = mean_of_best(
+    _overlap,
+    answerable=True,
     summary="The F1 of answers on the questions that have one.",
 )
-no_answer_answer_f1 = Metric(
-    mean_of_best(_overlap, answerable=False),
-    judges=(ANSWERS,),
+no_answer_answer_f1 = mean_of_best(
+    _overlap,
+    answerable=False,
     summary="The share of unanswerable questions that got no answer.",
 )

@@ -7,24 +7,26 @@ from typing import Any
 from textxfer.metrics._metric import LABELS, Metric
 
 
-def _mean_distance(predictions: Any, references: Any) -> float:
-    return float(abs(predictions - references).mean())
+def _distances(predictions: Any, references: Any) -> Any:
+    return abs(predictions - references).astype(float)
 
 
-def _within_one(predictions: Any, references: Any) -> float:
-    return float((abs(predictions - references) <= 1).mean())
+def _near(predictions: Any, references: Any) -> Any:
+    return (abs(predictions - references) <= 1).astype(float)
 
 
 mean_distance = Metric(
-    _mean_distance,
+    lambda predictions, references: float(_distances(predictions, references).mean()),
     judges=(LABELS,),
     needs="ordered labels",
     greater_is_better=False,
+    each=_distances,
     summary="The mean number of labels between prediction and reference; 0 is best.",
 )
 within_one = Metric(
-    _within_one,
+    lambda predictions, references: float(_near(predictions, references).mean()),
     judges=(LABELS,),
     needs="ordered labels",
+    each=_near,
     summary="The share of rows that are right or one label off.",
 )

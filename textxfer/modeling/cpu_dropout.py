@@ -21,7 +21,7 @@ PIECE = 1 << 19
 """Attention probabilities computed at a time: about a megabyte."""
 
 
-class fast_dropout(TorchFunctionMode):  # noqa: N801, used as `with fast_dropout():`
+class fast_dropout(TorchFunctionMode):
     """While it lasts, dropout of CPU tensors is drawn in bulk; everything else is untouched.
 
     Masks depend on PyTorch's random state alone, so `torch.manual_seed` repeats them. An element is dropped with the

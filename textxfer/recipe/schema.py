@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, create_model
 
@@ -35,6 +35,10 @@ class Recipe(Section):
     task: SerializeAsAny[Section]
     freeze: Freeze = Freeze()
     train: Train = Train()
+    calibrate: Literal["auto", "off"] = "auto"
+    """Whether probabilities are made to mean what they say. `auto`: a temperature is fitted on validation and folded
+    into the last layer, thresholds of a model with several labels a text are tuned, and a third of 300 validation rows
+    or more is held back for label sets at a stated coverage. `off`: the model is saved as it was trained."""
     evaluate: Evaluate = Evaluate()
     output: Output = Output()
 

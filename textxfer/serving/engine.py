@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from textxfer import registry
 from textxfer.errors import CheckpointError, RecipeError
+from textxfer.evaluation.conformal import Conformal
 from textxfer.evaluation.forward import forward
 from textxfer.labels import LabelSet
 from textxfer.modeling.build import build
@@ -33,6 +34,7 @@ class Engine:
         labels: In the order of their ids; None for answers.
         tokenizer: As `open_checkpoint` makes it ready.
         model: With the task's head, on its device.
+        conformal: What label sets at a stated coverage need; None where that was not measured.
         batch_tokens: Padded tokens of a batch; None: by device.
         autocast: Makes the context for each forward pass; None: fp32.
     """
@@ -41,6 +43,7 @@ class Engine:
     labels: LabelSet | None
     tokenizer: Any
     model: torch.nn.Module
+    conformal: Conformal | None = None
     batch_tokens: int | None = None
     autocast: Callable[[], Any] | None = None
     # A tokenizer's truncation is a setting of its own, not of the call.
@@ -96,7 +99,9 @@ def open_engine(
         def autocast() -> Any:
             return torch.autocast(place.type, dtype=torch.bfloat16)
 
-    return Engine(task, labels, checkpoint.tokenizer, built.model.to(place).eval(), batch_tokens, autocast)
+    model = built.model.to(place).eval()
+    conformal = _conformal_of(checkpoint)
+    return Engine(task, labels, checkpoint.tokenizer, model, conformal, batch_tokens, autocast)
 
 
 def task_of_model(checkpoint: Checkpoint) -> Task:
@@ -127,16 +132,30 @@ def task_of_model(checkpoint: Checkpoint) -> Task:
 def _noted_task(checkpoint: Checkpoint) -> Task:
     settings = dict(checkpoint.settings)
     name = settings.pop("task", None)
+    settings.pop("conformal", None)
     try:
-        return _make(checkpoint, str(name), **settings)
+        task = _make(checkpoint, str(name), **settings)
+        if len(settings.get("thresholds", ())) not in (0, checkpoint.config.num_labels):
+            raise ValueError(f"{len(settings['thresholds'])} thresholds for {checkpoint.config.num_labels} labels")
+        return task
     except RecipeError as error:
         message = f"{checkpoint.id}: was trained for a task that is not here (a plugin's? import it first): {error}"
         raise CheckpointError(message) from error
     except (TypeError, ValueError) as error:
-        message = (
-            f"{checkpoint.id}: `textxfer` in its config.json is not understood, perhaps of a newer version: {error}"
-        )
-        raise CheckpointError(message) from error
+        raise _not_understood(checkpoint, error) from error
+
+
+def _conformal_of(checkpoint: Checkpoint) -> Conformal | None:
+    noted = checkpoint.settings.get("conformal")
+    try:
+        return None if noted is None else Conformal.from_dict(noted)
+    except ValueError as error:
+        raise _not_understood(checkpoint, error) from error
+
+
+def _not_understood(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
+    reason = "`textxfer` in its config.json is not understood, perhaps of a newer version"
+    return CheckpointError(f"{checkpoint.id}: {reason}: {error}")
 
 
 def _make(checkpoint: Checkpoint, name: str, **settings: Any) -> Task:

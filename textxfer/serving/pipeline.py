@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from textxfer.errors import DataError
+from textxfer.errors import CheckpointError, DataError
+from textxfer.evaluation.conformal import LEAST_COVERAGE, label_sets
 from textxfer.serving.engine import Engine, open_engine
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 Text = str | Mapping[str, str]
@@ -56,36 +58,89 @@ class TextClassifier:
         self.labels = engine.labels.names
         self._engine = engine
 
-    def __call__(self, texts: Text | Iterable[Text], top_k: int | None = 1) -> list[Any]:
+    def __call__(
+        self,
+        texts: Text | Iterable[Text],
+        top_k: int | Literal["set"] | None = 1,
+        *,
+        min_confidence: float | None = None,
+        coverage: float | None = None,
+    ) -> list[Any]:
         """Gives labels and their probabilities.
 
         Args:
             texts: A text, a pair {"text": ..., "text_pair": ...}, or many of them.
-            top_k: How many labels, best first; None gives all. For a model with several labels a text, the number of
-                best labels too.
+            top_k: How many labels, best first; None gives all. "set" gives the labels that the model says a text has:
+                with several labels a text those that reach their thresholds, none perhaps; else the best one.
+            min_confidence: From 0 to 1. Where the best label is less probable, "label" is None and "score" its
+                probability. Goes with `top_k=1`.
+            coverage: From 0.5 to below 1. Gives label sets that hold the right label in at least this share of texts
+                like those of validation: one label where the model is sure, more where it is not. Needs a model that
+                was trained with `calibrate: auto` and 300 validation rows or more.
 
         Returns:
-            For one text a list of {"label", "score"}; for many, one such dict each with `top_k=1`, else one list each.
+            For one text a list of {"label": str, "score": float}, best first; for many, one such dict each with
+            `top_k=1`, and one list each with any other `top_k` and with `coverage`.
 
         Raises:
             DataError: A text is no text.
+            CheckpointError: The model cannot promise this coverage.
         """
-        if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
-            raise ValueError(f"top_k must be a whole number from 1 on, or None for all labels, not {top_k!r}")
+        if top_k not in (None, "set") and (not isinstance(top_k, int) or top_k < 1):
+            raise ValueError(f"top_k must be a whole number from 1 on, None for all labels, or 'set', not {top_k!r}")
+        if min_confidence is not None:
+            _check_confidence(min_confidence, top_k, coverage)
+        least = self._least_probability(coverage, top_k) if coverage is not None else None
         alone = isinstance(texts, (str, Mapping))
         rows = _text_rows([texts] if alone else texts)
         if not rows:
             return []
-        ranked = self._ranked(self._engine.predict(rows).probabilities, top_k)
+        predictions = self._engine.predict(rows)
+        shares = predictions.probabilities
+        assert shares is not None
+        if least is not None:
+            found = self._ranked(_only(label_sets(shares, least), shares), None)
+        elif top_k != "set":
+            found = self._ranked(shares, top_k)
+        elif predictions.predicted.ndim == 1:
+            found = self._ranked(shares, 1)
+        else:
+            found = self._ranked(_only(predictions.predicted == 1, shares), None)
+        for each in found if min_confidence is not None else ():
+            each[0]["label"] = each[0]["label"] if each[0]["score"] >= min_confidence else None
         if alone:
-            return ranked[0]
-        return [each[0] for each in ranked] if top_k == 1 else ranked
+            return found[0]
+        return [each[0] for each in found] if top_k == 1 and coverage is None else found
 
-    def _ranked(self, probabilities: Any, top_k: int | None) -> list[list[Scored]]:
+    def _least_probability(self, coverage: float, top_k: Any) -> float:
+        """Gives how probable a label of a label set must be."""
+        if isinstance(coverage, bool) or not isinstance(coverage, (int, float)) or not LEAST_COVERAGE <= coverage < 1:
+            raise ValueError(f"coverage must be a number from {LEAST_COVERAGE} to below 1, not {coverage!r}")
+        if top_k != 1:
+            raise ValueError("coverage says itself how many labels a text gets; leave top_k out")
+        known = self._engine.conformal
+        if known is None:
+            raise CheckpointError(
+                "coverage: this model has nothing to make label sets from. That takes one label a text, and training "
+                "with `calibrate: auto` and 300 validation rows or more"
+            )
+        if coverage > known.largest:
+            raise CheckpointError(
+                f"coverage: {coverage:g} is more than {known.rows} rows can promise ({known.largest:g}); ask for less, "
+                "or train with more validation rows"
+            )
+        return known.least(coverage)
+
+    def _ranked(self, probabilities: np.ndarray, top_k: int | None) -> list[list[Scored]]:
+        """Gives the labels of each row (R, C), best first; those of negative probability stay out."""
         order = (-probabilities).argsort(axis=1, kind="stable")[:, :top_k]
         shares = [row[places].tolist() for row, places in zip(probabilities, order, strict=True)]
         return [
-            [{"label": self.labels[place], "score": share} for place, share in zip(places, row, strict=True)]
+            [
+                {"label": self.labels[place], "score": share}
+                for place, share in zip(places, row, strict=True)
+                if share >= 0
+            ]
             for places, row in zip(order.tolist(), shares, strict=True)
         ]
 
@@ -130,6 +185,21 @@ class QuestionAnswerer:
         records = self._engine.task.records(self._engine.predict(rows), None)
         answers = [{name: record[name] for name in ("answer", "score", "start", "end")} for record in records]
         return answers[0] if alone else answers
+
+
+def _only(chosen: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Gives probabilities (R, C) with -1 for what is not chosen (R, C)."""
+    import numpy as np
+
+    return np.where(chosen, probabilities, -1)
+
+
+def _check_confidence(min_confidence: Any, top_k: Any, coverage: Any) -> None:
+    number = isinstance(min_confidence, (int, float)) and not isinstance(min_confidence, bool)
+    if not number or not 0 <= min_confidence <= 1:
+        raise ValueError(f"min_confidence must be a number from 0 to 1, not {min_confidence!r}")
+    if top_k != 1 or coverage is not None:
+        raise ValueError("min_confidence goes with top_k=1 and without coverage: it says whether the best label holds")
 
 
 def _text_rows(texts: Any) -> list[dict[str, str]]:

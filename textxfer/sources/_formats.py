@@ -61,17 +61,20 @@ def _delimited(path: Path, delimiter: str) -> datasets.Dataset:
     except UnicodeDecodeError as error:
         raise DataError(_encoding_problem(path)) from error
     except csv.Error as error:
-        closes = "never closes" if "end of data" in str(error) else f"closes on line {reader.line_num}, inside the cell"
-        problems.append(
-            f'{path} line {line}: a cell opens with a double quote that {closes}; quotes inside a cell are doubled ("")'
-        )
+        problems.append(_stray_quote(path, line, reader.line_num, error))
     if problems:
         raise DataError(*shortened(problems))
     chunks.append(_arrays(rows) or [pa.array([], pa.large_string()) for _ in columns])
     return in_memory(pa.table([pa.chunked_array(pieces) for pieces in zip(*chunks, strict=True)], names=columns))
 
 
-def _header(path: Path, reader: Iterator[list[str]], delimiter: str) -> list[str]:
+def _stray_quote(path: Path | str, line: int, last_line: int, error: Exception) -> str:
+    """Says on which line a double quote opens that closes nowhere, or in the middle of a cell."""
+    closes = "never closes" if "end of data" in str(error) else f"closes on line {last_line}, inside the cell"
+    return f'{path} line {line}: a cell opens with a double quote that {closes}; quotes inside a cell are doubled ("")'
+
+
+def _header(path: Path | str, reader: Iterator[list[str]], delimiter: str) -> list[str]:
     columns = next((row for row in reader if row), [])
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
@@ -91,7 +94,7 @@ def _arrays(rows: list[list[str]]) -> list[pa.Array]:
     return [pa.array(cells, pa.large_string()) for cells in zip(*rows, strict=True)]
 
 
-def _ragged(path: Path, line: int, row: list[str], columns: list[str], delimiter: str) -> str:
+def _ragged(path: Path | str, line: int, row: list[str], columns: list[str], delimiter: str) -> str:
     begin = delimiter.join(row)[:60]
     advice = ""
     if len(row) > len(columns):
@@ -102,11 +105,11 @@ def _ragged(path: Path, line: int, row: list[str], columns: list[str], delimiter
 
 
 @contextmanager
-def _large_cells() -> Iterator[None]:
+def _large_cells(most: int = LARGEST_CELL) -> Iterator[None]:
     """Lifts the limit of 131,072 characters that Python's csv module has for a cell."""
     import csv
 
-    limit = csv.field_size_limit(LARGEST_CELL)
+    limit = csv.field_size_limit(most)
     try:
         yield
     finally:
@@ -121,11 +124,12 @@ def _encoding_problem(path: Path) -> str:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        return (
-            f"{path} line {line}: is not UTF-8 (byte {data[error.start]:#04x}); save it as UTF-8, for example with "
-            f"`iconv -f {kind} -t UTF-8`"
-        )
+        return _not_utf8(f"{path} line {line}", data[error.start], kind)
     return f"{path}: is not UTF-8"
+
+
+def _not_utf8(place: str, byte: int, kind: str) -> str:
+    return f"{place}: is not UTF-8 (byte {byte:#04x}); save it as UTF-8, for example with `iconv -f {kind} -t UTF-8`"
 
 
 def read_txt(path: Path) -> datasets.Dataset:

@@ -26,6 +26,8 @@ class Classification:
         multi_label: Whether a text may have any number of labels.
         ordered: Whether the labels have an order, as stars have.
         max_length: In tokens; longer texts are cut.
+        thresholds: Least probability of each label that counts as a yes, in the order of label ids; for label sets.
+            Default: 0.5 each.
     """
 
     name: ClassVar[str]
@@ -40,11 +42,15 @@ class Classification:
         multi_label: bool = False,
         ordered: bool = False,
         max_length: int = 256,
+        thresholds: Sequence[float] | None = None,
     ) -> None:
+        if thresholds is not None and not multi_label:
+            raise ValueError("thresholds are for label sets")
         self.label_names = tuple(labels) if labels else None
         self.multi_label = multi_label
         self.ordered = ordered
         self.max_length = max_length
+        self.thresholds = tuple(map(float, thresholds)) if thresholds is not None else None
         self.predicts = "label sets" if multi_label else "labels"
         self.default_metrics = ("accuracy", "macro_f1", *(("mean_distance", "within_one") if ordered else ()))
 
@@ -111,13 +117,13 @@ class Classification:
         return {"logits": output.logits.float()}
 
     def decode(self, reduced: Mapping[str, Any], encoded: Encoded, rows: datasets.Dataset) -> Predictions:
-        """Takes the most probable label, or every label of probability 0.5 or more; see `Task.decode`."""
+        """Takes the most probable label, or every label that reaches its threshold; see `Task.decode`."""
         import numpy as np
 
         logits = reduced["logits"].astype(np.float64)
         if self.multi_label:
             probabilities = (1 + np.tanh(logits / 2)) / 2  # the sigmoid, without its overflow
-            predicted = (probabilities >= 0.5).astype(np.int64)
+            predicted = (probabilities >= np.array(self.thresholds or 0.5)).astype(np.int64)
         else:
             shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
             probabilities = shifted / shifted.sum(axis=1, keepdims=True)
@@ -146,6 +152,8 @@ class Classification:
             yield record
 
     def settings(self) -> dict[str, Any]:
-        """Gives the task's name and how texts are read."""
+        """Gives the task's name, how texts are read and when a label counts as a yes."""
         settings: dict[str, Any] = {"task": self.name, "max_length": self.max_length}
+        if self.thresholds is not None:
+            settings["thresholds"] = list(self.thresholds)
         return settings | {key: True for key in ("multi_label", "ordered") if getattr(self, key)}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from textxfer import registry
 from textxfer.errors import DataError, RecipeError
-from textxfer.evaluation.evaluate import Evaluation, evaluate
 from textxfer.modeling.activations import checkpoint_activations
 from textxfer.modeling.build import build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
@@ -21,10 +20,11 @@ from textxfer.modeling.device import reuse_freed_memory
 from textxfer.modeling.freezing import Frozen, freeze
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import in_bytes
-from textxfer.records import Encoded
+from textxfer.records import Encoded, Scores
 from textxfer.tasks import Task
 from textxfer.training.best import Best
 from textxfer.training.checks import check_plan
+from textxfer.training.judge import Judge
 from textxfer.training.objective import make_loss
 from textxfer.training.optimizer import adamw
 from textxfer.training.plan import Plan
@@ -69,7 +69,8 @@ class Training:
         best: Keeps the best weights; None where there is no validation split.
         frozen: What is not trained.
         start: Does what comes before the first step and gives what takes steps, and what the user should know.
-        evaluate: Evaluates a split by name; `final=True` with the whole model in fp32, as stock transformers will.
+        judge: Evaluates splits.
+        watch: Scores a sample of the training rows; None where there is no validation split to compare it with.
         notes: What the user should know.
     """
 
@@ -79,7 +80,8 @@ class Training:
     best: Best | None
     frozen: Frozen
     start: Callable[[], tuple[Stepper, list[str]]]
-    evaluate: Callable[..., Evaluation]
+    judge: Judge
+    watch: Callable[[], Scores] | None
     notes: tuple[str, ...]
 
 
@@ -105,7 +107,8 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
         _shorten(task, checkpoint.most_tokens)
         rows = replace(rows, notes=(*rows.notes, f"max_length is {task.max_length}, the checkpoint's limit"))
     encoded = {
-        name: task.encode(split.rows, checkpoint.tokenizer, rows.labels) for name, split in rows.splits.present()
+        name: task.encode(split.rows, checkpoint.tokenizer, rows.labels)
+        for name, split in rows.splits.present(reserved=True)
     }
     plan = _plan(recipe, encoded["train"])
     check_plan(recipe, plan, rows.splits)
@@ -166,14 +169,15 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
     model.to(accelerator.device)
     network = Network(model, frozen, prepared.encoded, prepared.checkpoint.tokenizer.pad_token_id)
     optimizer = adamw(model, train.learning_rate, train.weight_decay)
-    judge = _judge(prepared, network, accelerator, stop)
-    best = None
+    judge = Judge(prepared, network, accelerator, stop)
+    best = watch = None
     if rows.splits.validation is not None:
         select_by = recipe.evaluate.select_by or _default_choice(recipe, task)
         better = registry.load("metrics", select_by).greater_is_better
         best = Best(model, lambda: judge("validation").scores, select_by, better, train.patience)
+        watch = judge.watch
     start = partial(_start, prepared, network, optimizer, accelerator, stop)
-    return Training(model, network, optimizer, best, frozen, start, judge, built.notes)
+    return Training(model, network, optimizer, best, frozen, start, judge, watch, built.notes)
 
 
 def _start(
@@ -248,33 +252,6 @@ def _plan(recipe: Recipe, encoded: Encoded) -> Plan:
         batching=train.batching,
         seed=train.seed,
     )
-
-
-def _judge(
-    prepared: Prepared, network: Network, accelerator: Accelerator, stop: StopSignal | None
-) -> Callable[..., Evaluation]:
-    def judge(split: str, final: bool = False) -> Evaluation:
-        options: dict[str, Any] = {
-            "accelerator": accelerator,
-            "between": stop.check_alone if stop is not None else None,
-        }
-        if not final:
-            options |= {
-                "autocast": accelerator.autocast,
-                "batch_of": lambda indices: network.batch(split, indices, accelerator.device),
-            }
-        return evaluate(
-            network.model if final else accelerator.unwrap_model(network.module),
-            prepared.rows.task,
-            prepared.encoded[split] if final else network.encoded[split],
-            getattr(prepared.rows.splits, split).rows,
-            prepared.rows.labels,
-            prepared.recipe.evaluate.metrics or (),
-            pad_token_id=network.pad_token_id,
-            **options,
-        )
-
-    return judge
 
 
 def _default_choice(recipe: Recipe, task: Task) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from textxfer.errors import TrainingDiverged
+from textxfer.records import Scores
 from textxfer.training.best import Best
 from textxfer.training.observers import Observer, StepLog, tell
 from textxfer.training.plan import Plan
@@ -27,6 +28,7 @@ def fit(
     progress: Progress,
     *,
     best: Best | None = None,
+    watch: Callable[[], Scores] | None = None,
     check_stop: Callable[[], None] = lambda: None,
     save: Callable[[], None] = lambda: None,
     observers: Sequence[Observer] = (),
@@ -39,6 +41,7 @@ def fit(
         plan: Says which examples, which rate, and when to evaluate, log and save.
         progress: Where the run is; a new one, or one that was saved.
         best: Evaluates and keeps the best weights; None trains to the last step and keeps those.
+        watch: Scores a sample of the training rows beside each evaluation.
         check_stop: Called between two steps; may raise `StopRequested`.
         save: Saves everything needed to resume.
         observers: Told what happens.
@@ -56,8 +59,12 @@ def fit(
     try:
         while True:
             if best and plan.evaluates_after(progress.step) and progress.evaluated_step < progress.step:
+                at = progress.step, plan.epoch(progress.step)
+                on_train = watch() if watch is not None else None
                 scores, is_best = best.look(progress)
-                tell(observers, "on_scores", progress.step, plan.epoch(progress.step), "validation", scores, is_best)
+                if on_train is not None:
+                    tell(observers, "on_scores", *at, "train", on_train, False)
+                tell(observers, "on_scores", *at, "validation", scores, is_best)
             if plan.saves_after(progress.step) and saved_step < progress.step:
                 clock.stop()
                 save()

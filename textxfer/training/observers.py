@@ -103,8 +103,9 @@ class JsonLines(Observer):
 
     def on_scores(self, step: int, epoch: float, split: str, scores: Scores, best: bool) -> None:
         """Writes step, epoch, split and every metric."""
-        loss = {} if scores.loss is None else {"loss": scores.loss}
-        self._write({"step": step, "epoch": _short(epoch), "split": split, **loss, **scores.values})
+        others = {"loss": scores.loss, "calibration_error": scores.calibration_error}
+        known = {name: value for name, value in others.items() if value is not None}
+        self._write({"step": step, "epoch": _short(epoch), "split": split, **known, **scores.values})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         try:
@@ -158,7 +159,9 @@ class Console(Observer):
             self._say(f"step {log.step}/{log.steps}  loss {log.loss:.4f}  {speed:.0f} examples/s")
 
     def on_scores(self, step: int, epoch: float, split: str, scores: Scores, best: bool) -> None:
-        """Shows the scores of an evaluation."""
+        """Shows the scores of an evaluation of validation; those of the training sample are for the report."""
+        if split == "train":
+            return
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.values.items())
         self._say(f"epoch {epoch:.1f}, step {step}: {split} {shown}{'  (best so far)' if best else ''}")
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from textxfer.evaluation.evaluate import Evaluation
+from textxfer.evaluation.overfitting import Overfitting
+from textxfer.evaluation.verdict import contexts, verdict
+from textxfer.labels import LabelSet
 from textxfer.modeling.freezing import Frozen
-from textxfer.records import Splits
+from textxfer.records import Scores, Splits
+from textxfer.training.judge import Conclusion
 from textxfer.training.plan import Plan
 from textxfer.training.progress import Progress
 
 
 def results(
-    evaluations: Mapping[str, Evaluation],
+    conclusion: Conclusion,
     *,
+    labels: LabelSet | None,
+    overfitting: Overfitting | None,
     plan: Plan,
     progress: Progress,
     frozen: Frozen,
@@ -27,7 +31,9 @@ def results(
     """Gives the content of metrics.json; its keys are a contract.
 
     Args:
-        evaluations: The final ones, by split.
+        conclusion: Of the run.
+        labels: None for answers.
+        overfitting: What the curves say; None where there are none.
         plan: Of the run.
         progress: At its end.
         frozen: What was trained.
@@ -37,14 +43,21 @@ def results(
         evaluate_seconds: Time of the final evaluations.
         total_seconds: Time of everything, in all parts of an interrupted run.
     """
-    scores = {name: evaluation.scores for name, evaluation in evaluations.items()}
+    scores = {name: evaluation.scores for name, evaluation in conclusion.evaluations.items()}
     train_seconds = progress.seconds + prefix_seconds
     metrics: dict[str, Any] = {"format": 1}
-    metrics |= {name: dict(score.values) for name, score in scores.items()}
+    metrics |= {name: _values(score) for name, score in scores.items()}
     if any(score.per_label for score in scores.values()):
         metrics["per_label"] = {name: score.per_label for name, score in scores.items()}
     if any(score.confusion for score in scores.values()):
         metrics["confusion"] = {name: score.confusion for name, score in scores.items() if score.confusion}
+    if "test" in conclusion.evaluations and splits.test is not None:
+        tested = conclusion.evaluations["test"]
+        metrics |= verdict(tested, tested.scores.values, labels, contexts(splits.test.rows)).to_metrics("test")
+    if conclusion.finished is not None:
+        metrics["calibration"] = conclusion.finished.calibration.to_dict()
+    if overfitting is not None:
+        metrics["overfitting"] = overfitting.to_dict()
     return metrics | {
         "timing": {
             "train_seconds": round(train_seconds, 3),
@@ -61,5 +74,10 @@ def results(
         "steps": progress.step,
         "best_step": best_step,
         "stopped_early": progress.stopped_early,
-        "num_examples": {name: len(split) for name, split in splits.present()},
+        "num_examples": {name: len(split) for name, split in splits.present(reserved=True)},
     }
+
+
+def _values(scores: Scores) -> dict[str, float]:
+    error = {} if scores.calibration_error is None else {"calibration_error": scores.calibration_error}
+    return dict(scores.values) | error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from textxfer.data.columns import select_columns
-from textxfer.data.splits import cut
+from textxfer.data.splits import cut, reserve
 from textxfer.labels import LabelSet
 from textxfer.recipe.checks import task_of
 from textxfer.recipe.schema import Recipe
@@ -78,9 +78,10 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
         notes.append("no validation and no test split: the last weights are kept, and nothing is scored")
     elif splits.test is None:
         notes.append("no test split: the final scores are those on validation, which chose the weights")
-    rows = Rows(task, splits, labels, tuple(notes))
-    check_rows(recipe, rows.splits, rows.labels)
-    return rows
+    check_rows(recipe, splits, labels)
+    if recipe.calibrate == "auto" and task.predicts == "labels" and splits.validation is not None:
+        splits = reserve(splits, task.cut_by(splits.validation.rows)[0] or (), seed=data.split_seed)
+    return Rows(task, splits, labels, tuple(notes))
 
 
 def _source(recipe: Recipe) -> Files | Hub:

@@ -163,6 +163,11 @@ class RunFolder:
             raise OutputError(message) from error
         return dict(data)
 
+    def read_lines(self, name: str) -> list[dict[str, Any]]:
+        """Reads a file of JSON lines; there are none where it is missing."""
+        path = self.path / name
+        return [json.loads(line) for line in path.open(encoding="utf-8")] if path.exists() else []
+
     def write_json(self, name: str, data: Any) -> None:
         """Writes a JSON file, whole or not at all."""
         write_pieces(self.path / name, [_json(data)])

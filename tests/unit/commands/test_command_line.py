@@ -21,6 +21,7 @@ from textxfer.errors import Interrupted, OutputError
 
 FLAGS = {
     "check": ["recipe", "overrides"],
+    "compare": ["runs", "--metric", "--html", "--json", "--rows"],
     "init": ["data", "--task", "--text", "--label", "-o", "--output"],
     "run": ["recipe", "overrides", "--resume", "--overwrite", "--quiet"],
     "schema": ["--reference"],

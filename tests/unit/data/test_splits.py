@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from textxfer.data.splits import cut
+from textxfer.data.splits import cut, reserve
 from textxfer.errors import DataError
 from textxfer.records import Splits
 from textxfer.sources.memory import Memory
@@ -142,3 +142,52 @@ def test_too_few_rows(strata: Any, groups: Any, count: str) -> None:
         f"splits['train']: {count} are too few to cut 10% for validation; give a validation split, or say "
         "`dataset.validation_fraction`"
     )
+
+
+# --- rows held back from validation
+
+
+def reserved_ids(labels: list[str], seed: int = 0) -> dict[str, list[str]]:
+    held = reserve(rows(5, validation=len(labels), test=2), labels, seed=seed)
+    return {name: split.rows["id"][:] for name, split in held.present(reserved=True)}
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(300, 700), st.integers(1, 9), st.integers(0, 5))
+def test_a_third_of_validation_is_reserved(count: int, kinds: int, seed: int) -> None:
+    labels = [f"l{min(number % 17, kinds)}" for number in range(count)]
+    found = reserved_ids(labels, seed)
+    assert len(found["reserved"]) == count // 3
+    together = [int(row.removeprefix("validation")) for row in (*found["validation"], *found["reserved"])]
+    assert sorted(together) == list(range(count))
+    assert (len(found["train"]), len(found["test"])) == (5, 2)
+    assert found == reserved_ids(labels, seed), "the same seed takes the same rows"
+    taken = Counter(labels[int(row.removeprefix("validation"))] for row in found["reserved"])
+    for label, own in Counter(labels).items():
+        assert abs(taken[label] - own * (count // 3) / count) < 2
+
+
+def test_every_row_has_the_same_chance_to_be_reserved() -> None:
+    """A rare label's rows too: what holds for the reserved rows must hold for new ones."""
+    labels = ["common"] * 295 + ["rare"] * 4 + ["single"]
+    draws = Counter(row for seed in range(600) for row in reserved_ids(labels, seed)["reserved"])
+    for number in (0, 150, 294, 295, 298, 299):
+        assert abs(draws[f"validation{number}"] / 600 - 1 / 3) < 4.5 * (2 / 9 / 600) ** 0.5
+
+
+def test_fewer_than_300_rows_are_left_whole() -> None:
+    splits = rows(5, validation=299)
+    assert reserve(splits, ["a"] * 299, seed=0) is splits
+    assert len(reserved_ids(["a"] * 300)["reserved"]) == 100
+
+
+def test_two_thousand_rows_are_reserved_at_most() -> None:
+    found = reserved_ids(["a", "b"] * 5000)
+    assert (len(found["reserved"]), len(found["validation"])) == (2000, 8000)
+
+
+def test_reserved_rows_are_given_only_where_asked_for() -> None:
+    held = reserve(rows(5, validation=300), ["a"] * 300, seed=0)
+    assert [name for name, _ in held.present()] == ["train", "validation"]
+    assert [name for name, _ in held.present(reserved=True)] == ["train", "validation", "reserved"]
+    assert [name for name, _ in rows(5).present(reserved=True)] == ["train"]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textxfer import registry
-from textxfer.metrics import MEMBERS, Metric
+from textxfer.metrics import MEMBERS, Counts, Metric
 
 LABELS = ("accuracy", "f1", "macro_f1", "micro_f1", "weighted_f1", "matthews", "mean_distance", "within_one")
 LABEL_SETS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
@@ -168,3 +168,64 @@ def test_scores_of_answers(rows: list[tuple[str, list[str]]]) -> None:
 def test_answers_by_hand(prediction: str, references: list[str], exact: float, f1: float) -> None:
     assert score("exact_match", [prediction], [references]) == exact
     assert score("answer_f1", [prediction], [references]) == pytest.approx(f1)
+
+
+# The roads that intervals take: each row's own score, and counts.
+
+PARTS = ("right", "predicted", "actual")
+
+
+def counts_of(predictions: np.ndarray, references: np.ndarray, labels: int) -> Counts:
+    """Counts one set of rows, as scikit-learn's tables have them."""
+    if references.ndim == 1:
+        table = sklearn.metrics.confusion_matrix(references, predictions, labels=range(labels))
+        return Counts(np.diag(table)[None], table.sum(axis=0)[None], table.sum(axis=1)[None])
+    right = sklearn.metrics.multilabel_confusion_matrix(references, predictions)[:, 1, 1]
+    return Counts(right[None], predictions.sum(axis=0)[None], references.sum(axis=0)[None], label_sets=True)
+
+
+def same_by_all_roads(name: str, predictions: Any, references: Any, counts: Counts | None) -> None:
+    found, expected = metric(name), score(name, predictions, references)
+    assert found.each or found.of_counts
+    if found.each:
+        each = found.each(predictions, references)
+        assert each.shape == (len(references),)
+        counted = each[~np.isnan(each)]
+        assert counted.mean() == pytest.approx(expected) if len(counted) else math.isnan(expected)
+    if found.of_counts and counts is not None:
+        assert found.of_counts(counts) == pytest.approx([expected], abs=1e-12)
+
+
+@settings(deadline=None, max_examples=80)
+@given(PAIRS)
+def test_labels_score_alike_by_row_and_by_count(pairs: list[tuple[int, int]]) -> None:
+    predictions, references = (np.array(side) for side in zip(*pairs, strict=True))
+    for name in LABELS:
+        if name != "f1" or max(predictions.max(), references.max()) <= 1:
+            same_by_all_roads(name, predictions, references, counts_of(predictions, references, 5))
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.tuples(*[st.lists(st.integers(0, 1), min_size=3, max_size=3)] * 2), min_size=1, max_size=12))
+def test_label_sets_score_alike_by_row_and_by_count(pairs: list[tuple[list[int], list[int]]]) -> None:
+    predictions, references = (np.array(side) for side in zip(*pairs, strict=True))
+    for name in LABEL_SETS:
+        same_by_all_roads(name, predictions, references, counts_of(predictions, references, 3))
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS)
+def test_answers_score_alike_by_row(rows: list[tuple[str, list[str]]]) -> None:
+    for name in ANSWERS:
+        same_by_all_roads(name, [given_text for given_text, _ in rows], [gold for _, gold in rows], None)
+
+
+def test_counts_of_many_sets_of_rows_score_like_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    sides = [(rng.integers(0, 4, 50), rng.integers(0, 4, 50)) for _ in range(6)]
+    alone = [counts_of(*side, 4) for side in sides]
+    together = Counts(*(np.concatenate([getattr(each, part) for each in alone]) for part in PARTS))
+    for name in ("macro_f1", "micro_f1", "weighted_f1", "matthews", "f1"):
+        of_counts = metric(name).of_counts
+        assert of_counts is not None
+        assert of_counts(together).tolist() == [float(of_counts(each)[0]) for each in alone]

@@ -62,6 +62,7 @@ recipes = st.builds(
                 prefix_cache=st.just("off") | section(memory=st.just("1 GiB"), directory=texts),
                 evaluate_every=st.just("epoch") | counts,
             ),
+            "calibrate": st.sampled_from(["auto", "off"]),
             "output": section(directory=texts),
         },
     ),

@@ -51,6 +51,7 @@ ONE_MISTAKE = {
         BASE + "train: {precision: fp8}\n",
         "train.precision: must be `auto`, `fp32`, `bf16`, `fp16`, not `fp8`",
     ),
+    "a word that YAML takes for false": (BASE + "calibrate: no\n", "calibrate: must be `auto`, `off`, not `no`"),
     "a word or a section": (
         BASE + "train: {prefix_cache: maybe}\n",
         "train.prefix_cache: must be `auto`, `off` or a section of `key: value` lines, not `maybe`",

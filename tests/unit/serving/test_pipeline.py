@@ -51,7 +51,7 @@ def test_top_k_gives_lists_best_first(classify: Any) -> None:
 
 @pytest.mark.parametrize("top_k", [0, -1, 1.5, "2"])
 def test_top_k_must_be_a_number_from_1_on(top_k: Any, classify: Any) -> None:
-    with pytest.raises(ValueError, match="top_k must be a whole number from 1 on, or None for all labels, not "):
+    with pytest.raises(ValueError, match="top_k must be a whole number from 1 on, None for all labels, or 'set', not "):
         classify("x", top_k=top_k)
 
 

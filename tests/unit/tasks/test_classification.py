@@ -150,6 +150,20 @@ def test_decoding_label_sets_takes_every_label_from_one_half_on(tokenizer: Any) 
     assert found.probabilities[1].tolist() == [0.0, 1.0, pytest.approx(0.26894143)]
 
 
+def test_decoding_takes_labels_that_reach_their_thresholds(tokenizer: Any) -> None:
+    logits = [[0.1, -0.1, 3.0], [-0.1, 0.1, -3.0]]
+    plain = decoded(Topic(multi_label=True), tokenizer, logits)
+    assert plain.predicted.tolist() == [[1, 0, 1], [0, 1, 0]]
+    thresholds = [0.6, 0.4, 0.5]
+    tuned = decoded(Topic(multi_label=True, thresholds=thresholds), tokenizer, logits)
+    assert tuned.predicted.tolist() == [[0, 1, 1], [0, 1, 0]]
+    np.testing.assert_array_equal(tuned.probabilities, plain.probabilities)
+    equal = decoded(Topic(multi_label=True, thresholds=[0.5] * 3), tokenizer, [[0.0, 1.0, -1.0]])
+    assert equal.predicted.tolist() == [[1, 1, 0]], "to reach it is enough"
+    with pytest.raises(ValueError, match="thresholds are for label sets"):
+        Sentiment(thresholds=thresholds)
+
+
 def test_records_are_by_name(tokenizer: Any) -> None:
     logits = [[0.0, np.log(2), 0.0]]
     (record,) = Sentiment().records(decoded(Sentiment(), tokenizer, logits, label=["bad"], id=["x"]), LABELS)
@@ -173,6 +187,7 @@ def test_records_are_by_name(tokenizer: Any) -> None:
         ("sentiment", {"max_length": 77}),
         ("sentiment", {"ordered": True}),
         ("topic", {"multi_label": True, "max_length": 8}),
+        ("topic", {"multi_label": True, "thresholds": (0.25, 0.5)}),
     ],
 )
 def test_settings_make_the_same_task_again(name: str, options: dict[str, Any]) -> None:
@@ -194,6 +209,7 @@ def test_ordered_labels_are_also_judged_by_distance() -> None:
     ("name", "options"),
     [
         ("topic", {"stride": 3}),
+        ("topic", {"thresholds": [0.5]}),
         ("topic", {"max_length": 7}),
         ("topic", {"labels": []}),
         ("topic", {"labels": ["a", "a"]}),

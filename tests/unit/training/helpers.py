@@ -82,7 +82,15 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 def left_behind(folder: Path) -> list[str]:
     """Gives what a finished run should not have left, in its folder or beside it."""
-    wanted = {"recipe.yaml", "environment.json", "log.jsonl", "metrics.json", "predictions.jsonl", "model"}
+    wanted = {
+        "recipe.yaml",
+        "environment.json",
+        "log.jsonl",
+        "metrics.json",
+        "predictions.jsonl",
+        "report.html",
+        "model",
+    }
     inside = [path.name for path in folder.iterdir() if path.name not in wanted]
     inside += [path.name for path in (folder / "model").iterdir() if "tmp" in path.name]
     return inside + [path.name for path in folder.parent.iterdir() if path.name.startswith(f".{folder.name}.")]

@@ -65,7 +65,7 @@ def test_a_stopped_run_goes_on_from_its_own_recipe_too(bert: Path, small: Small,
     assert run_recipe(recipe, splits=splits(), resume=True).folder == resumed.folder
 
 
-def test_metrics_are_written_last(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_are_written_last_but_for_the_report_of_them(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     finish = RunFolder.finish
 
@@ -76,7 +76,7 @@ def test_metrics_are_written_last(small: Small, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(RunFolder, "finish", note_and_finish)
     result = run_recipe(small(), splits=splits())
     after = sorted(str(path.relative_to(result.folder)) for path in result.folder.rglob("*") if path.is_file())
-    assert sorted([*written, "metrics.json"]) == after
+    assert sorted([*written, "metrics.json", "report.html"]) == after
 
 
 def test_names_and_keys_are_those_of_the_contract(whole_run: RunResult) -> None:
@@ -87,10 +87,11 @@ def test_names_and_keys_are_those_of_the_contract(whole_run: RunResult) -> None:
     found = json.loads((folder / "metrics.json").read_text())
     assert set(found) >= {
         "format", "validation", "test", "per_label", "confusion", "timing", "trainable_parameters",
-        "total_parameters", "best_step", "num_examples",
+        "total_parameters", "best_step", "num_examples", "intervals", "detectable", "selective", "calibration",
+        "overfitting", "padding_share",
     }  # fmt: skip
     assert found["format"] == 1
-    assert set(found["validation"]) == set(found["test"]) == {"accuracy", "macro_f1"}
+    assert set(found["validation"]) == set(found["test"]) == {"accuracy", "macro_f1", "calibration_error"}
     assert set(found["per_label"]["test"]["good"]) == {"precision", "recall", "f1", "support"}
     assert found["confusion"]["test"]["labels"] == ["bad", "good"]
     timing = {"train_seconds", "prefix_seconds", "evaluate_seconds", "total_seconds", "examples_per_second"}
@@ -111,17 +112,19 @@ def test_the_log_has_the_keys_of_the_contract(whole_run: RunResult) -> None:
     assert [line["step"] for line in steps] == [3, 6, 8]
     evaluations = [line for line in lines if "split" in line]
     assert [(line["step"], line["epoch"], line["split"]) for line in evaluations] == [
+        (4, 1.0, "train"),
         (4, 1.0, "validation"),
+        (8, 2.0, "train"),
         (8, 2.0, "validation"),
     ]
-    assert set(evaluations[0]) == {"step", "epoch", "split", "loss", "accuracy", "macro_f1"}
+    assert set(evaluations[0]) == {"step", "epoch", "split", "loss", "calibration_error", "accuracy", "macro_f1"}
 
 
 def test_predictions_have_a_line_for_each_test_row(whole_run: RunResult) -> None:
     lines = [json.loads(line) for line in (whole_run.folder / "predictions.jsonl").read_text().splitlines()]
     assert len(lines) == 5
     for line in lines:
-        assert set(line) == {"id", "reference", "prediction", "probabilities"}
+        assert set(line) == {"id", "reference", "prediction", "probabilities", "text"}
         assert set(line["probabilities"]) == {"good", "bad"}
     right = sum(line["reference"] == line["prediction"] for line in lines)
     assert right / 5 == pytest.approx(whole_run.metrics["test"]["accuracy"])

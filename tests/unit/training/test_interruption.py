@@ -208,4 +208,9 @@ def test_the_log_of_a_stopped_run_has_each_step_once(small: Small) -> None:
     resumed = stopped_then_resumed(small(train={"log_every": 1}), signaller("on_step", 4, signal.SIGINT))
     lines = log(resumed.folder)
     assert [line["step"] for line in lines if "split" not in line] == list(range(1, 9))
-    assert [line["step"] for line in lines if "split" in line] == [4, 8]
+    assert [(line["step"], line["split"]) for line in lines if "split" in line] == [
+        (4, "train"),
+        (4, "validation"),
+        (8, "train"),
+        (8, "validation"),
+    ]

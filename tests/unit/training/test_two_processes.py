@@ -140,7 +140,7 @@ def test_weights_are_bit_identical_on_both(jobs: dict[str, Any], name: str) -> N
 def test_every_row_is_evaluated_once(jobs: dict[str, Any], name: str) -> None:
     job = jobs[name]
     run = ready(Path(job["checkpoint"]), job["rows"])
-    alone = run.training.evaluate("validation", final=job["final"])
+    alone = run.training.judge.final("validation") if job["final"] else run.training.judge("validation")
     for each in seen(jobs, name):
         assert each["ids"] == list(alone.predictions.ids)
         assert each["scores"] == dict(alone.scores.values)

@@ -39,7 +39,7 @@ def evaluations(jobs: list[dict[str, Any]], write: Write) -> None:
     """Evaluates the validation rows of every job."""
     for job in jobs:
         run = ready(Path(job["checkpoint"]), job["rows"], **job["sections"])
-        found = run.training.evaluate("validation", final=job["final"])
+        found = run.training.judge.final("validation") if job["final"] else run.training.judge("validation")
         values = {"scores": dict(found.scores.values), "loss": found.scores.loss, "ids": list(found.predictions.ids)}
         write(job["name"], values | {"probabilities": found.predictions.probabilities.tolist()})
 

@@ -1,8 +1,8 @@
 """Where things are in each family of architectures; the only room that knows.
 
-A family's module says `locate(backbone)`, `DROPOUT_FIELDS` and `most_tokens(config)`; one whose frozen layers can be
-cached also says `pooled_token(config)` and `without_prefix(backbone, ...)`. `FAMILIES` maps the `model_type` of a
-checkpoint's config.json to its module.
+A family's module says `locate(backbone)`, `last_linear(model)`, `DROPOUT_FIELDS` and `most_tokens(config)`; one whose
+frozen layers can be cached also says `pooled_token(config)` and `without_prefix(backbone, ...)`. `FAMILIES` maps the
+`model_type` of a checkpoint's config.json to its module.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ __all__ = [
     "backbone_parameters",
     "dropout_fields",
     "has_prefix",
+    "last_linear",
     "locate",
     "most_tokens",
     "pooled_only",
@@ -61,6 +62,15 @@ def backbone_parameters(model: nn.Module) -> set[str]:
     modules = (*parts.embeddings, *parts.layers, *parts.top)
     own = {id(parameter) for module in modules for parameter in module.parameters()}
     return {name for name, parameter in model.named_parameters(remove_duplicate=False) if id(parameter) in own}
+
+
+def last_linear(model: Any) -> nn.Module:
+    """Gives the layer whose output is the logits of a stock model with a classification head.
+
+    Raises:
+        AttributeError: Its head is of another make.
+    """
+    return _family(model.config).last_linear(model)  # type: ignore[no-any-return]
 
 
 def dropout_fields(config: Any) -> tuple[str, ...]:

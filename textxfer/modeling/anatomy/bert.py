@@ -23,6 +23,11 @@ def locate(backbone: Any) -> Parts:
     return Parts(embeddings=[backbone.embeddings, *shared], layers=list(backbone.encoder.layer))
 
 
+def last_linear(model: Any) -> nn.Module:
+    """Gives the layer whose output is a classifier's logits."""
+    return getattr(model.classifier, "out_proj", model.classifier)  # type: ignore[no-any-return]
+
+
 def most_tokens(config: Any) -> int | None:
     """Gives the number of positions that tokens can take."""
     padding = 1 if config.model_type == "mpnet" else config.pad_token_id

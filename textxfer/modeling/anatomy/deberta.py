@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textxfer.modeling.anatomy._parts import Parts
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "cls_dropout")
 
@@ -15,6 +18,11 @@ def locate(backbone: Any) -> Parts:
     shared = [getattr(encoder, name, None) for name in ("rel_embeddings", "LayerNorm", "conv")]
     embeddings = [backbone.embeddings, *(module for module in shared if module is not None)]
     return Parts(embeddings=embeddings, layers=list(encoder.layer))
+
+
+def last_linear(model: Any) -> nn.Module:
+    """Gives the layer whose output is a classifier's logits."""
+    return model.classifier  # type: ignore[no-any-return]
 
 
 def most_tokens(config: Any) -> int | None:

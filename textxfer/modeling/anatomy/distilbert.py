@@ -17,6 +17,11 @@ def locate(backbone: Any) -> Parts:
     return Parts(embeddings=[backbone.embeddings], layers=list(backbone.transformer.layer))
 
 
+def last_linear(model: Any) -> nn.Module:
+    """Gives the layer whose output is a classifier's logits."""
+    return model.classifier  # type: ignore[no-any-return]
+
+
 def most_tokens(config: Any) -> int | None:
     """Gives the number of positions."""
     return int(config.max_position_embeddings)

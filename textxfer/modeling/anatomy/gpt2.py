@@ -17,6 +17,11 @@ def locate(backbone: Any) -> Parts:
     return Parts(embeddings=[backbone.wte, backbone.wpe, backbone.drop], layers=list(backbone.h), top=[backbone.ln_f])
 
 
+def last_linear(model: Any) -> nn.Module:
+    """Gives the layer whose output is a classifier's logits."""
+    return model.score  # type: ignore[no-any-return]
+
+
 def most_tokens(config: Any) -> int | None:
     """Gives the number of positions."""
     return int(config.n_positions)

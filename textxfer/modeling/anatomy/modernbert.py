@@ -17,6 +17,11 @@ def locate(backbone: Any) -> Parts:
     return Parts(embeddings=[backbone.embeddings], layers=list(backbone.layers), top=[backbone.final_norm])
 
 
+def last_linear(model: Any) -> nn.Module:
+    """Gives the layer whose output is a classifier's logits."""
+    return model.classifier  # type: ignore[no-any-return]
+
+
 def most_tokens(config: Any) -> int | None:
     """Gives the length that its rotary positions were made for."""
     return int(config.max_position_embeddings)

@@ -26,6 +26,11 @@ def locate(backbone: Any) -> Parts:
     )
 
 
+def last_linear(model: Any) -> nn.Module:
+    """Gives the layer whose output is a classifier's logits."""
+    return model.classification_head.out_proj  # type: ignore[no-any-return]
+
+
 def most_tokens(config: Any) -> int | None:
     """Gives None: relative positions set no limit."""
     return None

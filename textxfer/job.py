@@ -1,0 +1,166 @@
+"""`Job`: one run of one recipe, from its first step to its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textxfer.errors import OutputError
+
+if TYPE_CHECKING:
+    import datasets
+    from accelerate import Accelerator
+
+    from textxfer.evaluation.overfitting import Overfitting
+    from textxfer.recipe.schema import Recipe
+    from textxfer.training.assemble import Prepared, Training
+    from textxfer.training.judge import Conclusion
+    from textxfer.training.keeper import Keeper
+    from textxfer.training.observers import Observer
+    from textxfer.training.run_folder import RunFolder
+    from textxfer.training.step import Stepper
+    from textxfer.training.stopping import StopSignal
+
+TEXTS = ("text", "text_pair", "question", "context")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that has everything it needs."""
+
+    recipe: Recipe
+    prepared: Prepared
+    training: Training
+    accelerator: Accelerator
+    keeper: Keeper
+    stop: StopSignal
+    observers: list[Observer]
+    began: float
+
+    def run(self) -> dict[str, Any]:
+        """Begins, or goes on from what is saved; trains to the end, judges and saves. Gives what metrics.json says."""
+        from textxfer.training.processes import on_main
+
+        stepper = self._begin()
+        earlier = self.keeper.progress.seconds
+        self._train(stepper)
+        conclusion, metrics = self._conclude(earlier)
+        on_main(self.accelerator, lambda: self._write(conclusion, metrics))
+        on_main(self.accelerator, lambda: report(self.keeper.folder, self.observers))
+        return metrics
+
+    def _begin(self) -> Stepper:
+        """Does all that comes before the first step; only then is anything written or moved."""
+        from textxfer.training import environment
+        from textxfer.training.observers import tell
+
+        place, splits = self.keeper.folder.path, self.prepared.rows.splits
+        asked, done = self.recipe.resolved(place), self.prepared.recipe.resolved(place)
+        identity = environment.identity(asked, done, splits, self.training.model, self.accelerator)
+        for note in self.keeper.open(identity):
+            tell(self.observers, "on_note", note)
+        stepper, notes = self.training.start()
+        for note in notes:
+            tell(self.observers, "on_note", note)
+        about = environment.describe(self.accelerator, self.recipe, self.prepared.checkpoint)
+        self.keeper.begin(done, about | {"fingerprints": identity})
+        return stepper
+
+    def _train(self, stepper: Stepper) -> None:
+        from textxfer.training.keeper import SECONDS_BETWEEN_SAVES
+        from textxfer.training.loop import fit
+        from textxfer.training.observers import JsonLines
+
+        log = [JsonLines(self.keeper.folder.path / "log.jsonl")] if self.accelerator.is_main_process else []
+        least_seconds = SECONDS_BETWEEN_SAVES if self.recipe.train.save_every == "epoch" else 0.0
+        fit(
+            stepper,
+            self.prepared.plan,
+            self.keeper.progress,
+            best=self.training.best,
+            watch=self.training.watch,
+            check_stop=self.stop.check,
+            save=lambda: self.keeper.save(least_seconds),
+            observers=[*self.observers, *log],
+            name_rows=self._row_ids,
+        )
+
+    def _conclude(self, earlier_seconds: float) -> tuple[Conclusion, dict[str, Any]]:
+        """Calibrates and judges the best weights; gives that, and what metrics.json says of it."""
+        from textxfer.training.observers import tell
+        from textxfer.training.results import results
+
+        training, progress, rows = self.training, self.keeper.progress, self.prepared.rows
+        if training.best is not None:
+            training.best.restore()
+        clock = time.monotonic()
+        conclusion = training.judge.conclude()
+        for note in conclusion.finished.notes if conclusion.finished is not None else ():
+            tell(self.observers, "on_note", note)
+        now = time.monotonic()
+        metrics = results(
+            conclusion,
+            labels=rows.labels,
+            overfitting=self._overfitting(),
+            plan=self.prepared.plan,
+            progress=progress,
+            frozen=training.frozen,
+            splits=rows.splits,
+            best_step=progress.best_step if training.best is not None else progress.step,
+            prefix_seconds=training.network.seconds,
+            evaluate_seconds=now - clock,
+            total_seconds=earlier_seconds + now - self.began,
+        )
+        return conclusion, metrics
+
+    def _overfitting(self) -> Overfitting | None:
+        from textxfer.evaluation.overfitting import diagnose
+
+        best = self.training.best
+        if best is None:
+            return None
+        lines = self.keeper.folder.read_lines("log.jsonl")
+        greater = best.sign > 0
+        return diagnose(lines, best.select_by, self.keeper.progress.best_step, greater_is_better=greater)
+
+    def _write(self, conclusion: Conclusion, metrics: Mapping[str, Any]) -> None:
+        from textxfer.modeling.saving import save_model
+        from textxfer.publishing.model_card import model_card
+
+        folder, rows = self.keeper.folder, self.prepared.rows
+        settings = rows.task.settings()
+        if conclusion.finished is not None:
+            settings |= conclusion.finished.settings
+        save_model(self.training.model, self.prepared.checkpoint.tokenizer, folder.path / "model", settings)
+        if "test" in conclusion.evaluations and rows.splits.test is not None:
+            records = rows.task.records(conclusion.evaluations["test"].predictions, rows.labels)
+            folder.write_lines("predictions.jsonl", with_texts(records, rows.splits.test.rows))
+        folder.write_text(
+            "model/README.md", model_card(self.prepared.recipe, rows.task, rows.labels, metrics, rows.splits)
+        )
+        folder.finish(metrics)
+
+    def _row_ids(self, indices: Any) -> list[str]:
+        ids = self.prepared.rows.splits.train.rows["id"]
+        return [ids[int(row)] for row in self.prepared.encoded["train"].rows[indices]]
+
+
+def with_texts(records: Iterable[Mapping[str, Any]], rows: datasets.Dataset) -> Iterator[dict[str, Any]]:
+    """Gives records of predictions with what was read for each: the row's texts."""
+    names = [name for name in TEXTS if name in rows.column_names]
+    for record, row in zip(records, rows.select_columns(names), strict=True):
+        yield {**record, **row}
+
+
+def report(folder: RunFolder, observers: list[Observer]) -> None:
+    """Writes report.html of a finished run; where that fails, the run stands all the same, and the user is told."""
+    from textxfer.report.html import write_report
+    from textxfer.training.observers import tell
+
+    try:
+        write_report(folder.path)
+    except Exception as error:  # whatever it is, what is finished must not be lost for it
+        kind = "" if isinstance(error, OutputError) else f"{type(error).__name__}: "
+        tell(observers, "on_note", f"no report was written ({kind}{error}); try `textxfer report {folder.path}`")

@@ -1,0 +1,81 @@
+"""The page: `render` gives its text, `write_report` puts it into the run folder."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textxfer.report import confidence, data, labels, learning, mistakes, origin, slices, summary
+from textxfer.report.pieces import Section
+from textxfer.report.reading import RunFiles, read_run
+from textxfer.report.showing import count, isolated, score, unfolding, visible
+
+REPORT = "report.html"
+PAGE = Path(__file__).parent / "page"
+SECTIONS: tuple[Callable[[RunFiles], Section | None], ...] = (
+    summary.section,
+    learning.section,
+    labels.confusion,
+    labels.per_label,
+    confidence.section,
+    slices.section,
+    mistakes.section,
+    data.findings,
+    data.suspects,
+    origin.section,
+)
+"""In the order of the page; each is left out where its data are not there."""
+
+
+def render(folder: Path) -> str:
+    """Gives a finished run's report: one HTML page that needs nothing else, the same for the same files.
+
+    Args:
+        folder: The run's; only its metrics.json must be there.
+
+    Raises:
+        OutputError: The folder holds no finished run.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    run = read_run(folder)
+    sections = [section for section in (make(run) for make in SECTIONS) if section is not None]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters |= {"score": score, "count": count, "isolated": isolated, "unfolding": unfolding}
+    style, script = ((PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
+    return environment.get_template("template.html").render(
+        head=summary.head(run),
+        sections=sections,
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def write_report(folder: Path) -> Path:
+    """Writes a finished run's report.html, whole or not at all, and gives its path.
+
+    Raises:
+        OutputError: The folder holds no finished run, or cannot be written.
+    """
+    from textxfer.training.disk import write_pieces
+
+    path = Path(folder) / REPORT
+    write_pieces(path, [render(Path(folder))])
+    return path
+
+
+def _shown(value: Any) -> Any:
+    """Makes control characters visible in every text that goes into the page."""
+    return visible(value) if type(value) is str else value
