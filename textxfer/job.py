@@ -73,7 +73,13 @@ class Job:
         from textxfer.training.loop import fit
         from textxfer.training.observers import JsonLines
 
-        log = [JsonLines(self.keeper.folder.path / "log.jsonl")] if self.accelerator.is_main_process else []
+        log: list[Observer] = []
+        if self.accelerator.is_main_process:
+            log.append(JsonLines(self.keeper.folder.path / "log.jsonl"))
+        if self.recipe.train.trackers:
+            from textxfer.training.trackers import Trackers
+
+            log.append(Trackers(self.accelerator, self.recipe.name, self.recipe.resolved(self.keeper.folder.path)))
         least_seconds = SECONDS_BETWEEN_SAVES if self.recipe.train.save_every == "epoch" else 0.0
         fit(
             stepper,

@@ -26,7 +26,8 @@ class RunResult:
 
     Attributes:
         folder: The run folder.
-        metrics: What metrics.json says: `metrics["test"]["accuracy"]`.
+        metrics: What metrics.json says: `metrics["test"]["accuracy"]`. For several seeds what seeds.json says:
+            `metrics["test"]["accuracy"]["mean"]`.
     """
 
     folder: Path
@@ -34,8 +35,10 @@ class RunResult:
 
     @property
     def model(self) -> Path:
-        """The model's folder, which `transformers` and `textxfer.pipeline` load."""
-        return self.folder / "model"
+        """The model's folder, which `transformers` and `textxfer.pipeline` load; of several seeds the one that did best
+        on validation."""
+        seed = self.metrics.get("best_seed")
+        return self.folder / "model" if seed is None else self.folder / f"seed-{seed}" / "model"
 
 
 def run_recipe(
@@ -74,9 +77,38 @@ def run_recipe(
         raise TextxferError("overrides go with a file or a mapping, not with a loaded Recipe")
     if splits is not None:  # what is written of the run must not name data that were not used
         recipe = recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"path": None, "hub": None})})
+    told = list(observers or ()) if _is_first_process() else []
+    if recipe.train.seeds is not None:
+        return _run_seeds(recipe, splits, told, resume=resume, overwrite=overwrite)
+    return _run_once(recipe, splits, told, resume=resume, overwrite=overwrite)
+
+
+def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: bool) -> RunResult:
+    """Runs a recipe with each of its seeds, in folders of their own, and gives mean and spread of their scores."""
+    from textxfer import registry
+    from textxfer.evaluation.seeds import over_seeds
+    from textxfer.recipe.checks import chosen_metric
+    from textxfer.training.observers import tell
+    from textxfer.training.run_folder import write_seeds
+
+    seeds, found = recipe.train.seeds or (), {}
+    for number, seed in enumerate(seeds):
+        tell(observers, "on_note", f"seed {seed} ({number + 1} of {len(seeds)})")
+        train = recipe.train.model_copy(update={"seeds": None, "seed": seed})
+        output = recipe.output.model_copy(update={"directory": str(recipe.folder)})
+        one = recipe.model_copy(update={"name": f"seed-{seed}", "train": train, "output": output})
+        found[seed] = _run_once(one, given, observers, **how).metrics
+    select_by = chosen_metric(recipe)
+    greater_is_better = registry.load("metrics", select_by).greater_is_better
+    metrics = over_seeds(found, select_by, greater_is_better=greater_is_better)
+    if _is_first_process():
+        write_seeds(recipe.folder, metrics)
+    return RunResult(recipe.folder, metrics)
+
+
+def _run_once(recipe: Recipe, splits: Any, told: list[Observer], *, resume: bool, overwrite: bool) -> RunResult:
     from textxfer.training.run_folder import RunFolder
 
-    told = list(observers or ()) if _is_first_process() else []
     folder = RunFolder(recipe.folder, resume=resume, overwrite=overwrite)
     try:
         if resume and folder.finished:
@@ -113,12 +145,16 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
     from textxfer.training.observers import tell
     from textxfer.training.precision import make_accelerator
     from textxfer.training.stopping import StopRequested, StopSignal
+    from textxfer.training.trackers import check_trackers
 
     began = time.monotonic()
     prepared = prepare(recipe, given)
     for note in prepared.rows.notes:
         tell(observers, "on_note", note)
-    accelerator = make_accelerator(recipe.train.precision)
+    trackers = recipe.train.trackers
+    if trackers:
+        check_trackers(trackers)
+    accelerator = make_accelerator(recipe.train.precision, trackers, folder.path / "trackers")
     stop = StopSignal(accelerator)
     training = assemble(prepared, accelerator, stop)
     for note in training.notes:
@@ -143,6 +179,8 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
 def summary(result: RunResult) -> str:
     """Gives the closing lines: a table of scores, where things are, and how to load the model."""
     metrics = result.metrics
+    if "seeds" in metrics:
+        return _summary_of_seeds(result)
     splits = [name for name in ("validation", "test") if name in metrics]
     names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
     width = max(map(len, names), default=0)
@@ -164,6 +202,22 @@ def summary(result: RunResult) -> str:
         f'use:    python -c "import textxfer; print(textxfer.pipeline({str(result.model)!r})({_example(result)}))"',
     ]
     return "\n".join(lines)
+
+
+def _summary_of_seeds(result: RunResult) -> str:
+    metrics = result.metrics
+    splits = [name for name in ("validation", "test") if name in metrics]
+    names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
+    width = max(map(len, names), default=0)
+    lines = [" " * width + "".join(f"{split:>20}" for split in splits) + "   (mean +- standard deviation)"]
+    for name in names:
+        cells = (metrics[split].get(name) for split in splits)
+        shown = ("{mean:.4f} +- {sd:.4f}".format(**cell) if cell else "-" for cell in cells)
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:>20}" for cell in shown))
+    seeds = ", ".join(map(str, metrics["seeds"]))
+    return "\n".join(
+        [*lines, f"seeds:  {seeds}; runs in {result.folder}", f"model:  {result.model} (best on validation)"]
+    )
 
 
 def _example(result: RunResult) -> str:

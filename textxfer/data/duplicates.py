@@ -87,8 +87,8 @@ def find_duplicates(splits: Splits, *, near: bool = True, between: Callable[[flo
     import numpy as np
 
     asked = "context" in splits.train.rows.column_names
-    rows = _numbered(splits, ("question", "context") if asked else ("text", "text_pair"))
-    subjects = _numbered(splits, ("context",)) if asked else rows
+    rows = numbered(splits, ("question", "context") if asked else ("text", "text_pair"))
+    subjects = numbered(splits, ("context",)) if asked else rows
     pairs = near_pairs(subjects.texts if near else [], between)
     alike = rows if asked else _joined(rows, pairs)
     repeated = {name: _repeats(numbers) for name, numbers in rows.numbers.items()}
@@ -110,7 +110,7 @@ def plain(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Numbered:
+class Numbered:
     """Rows as numbers: those with the same number say the same.
 
     Attributes:
@@ -122,7 +122,7 @@ class _Numbered:
     numbers: dict[str, np.ndarray]
 
 
-def _numbered(splits: Splits, columns: Sequence[str]) -> _Numbered:
+def numbered(splits: Splits, columns: Sequence[str]) -> Numbered:
     import numpy as np
 
     number_of: dict[str, int] = {}
@@ -132,10 +132,10 @@ def _numbered(splits: Splits, columns: Sequence[str]) -> _Numbered:
         keys = (BETWEEN_TEXTS.join(map(plain, each)) for each in zip(*texts, strict=True))
         own = (number_of.setdefault(key, len(number_of)) if key.strip() else -1 for key in keys)
         numbers[name] = np.fromiter(own, dtype=np.int64, count=len(split))
-    return _Numbered(list(number_of), numbers)
+    return Numbered(list(number_of), numbers)
 
 
-def _joined(rows: _Numbered, pairs: Pairs) -> _Numbered:
+def _joined(rows: Numbered, pairs: Pairs) -> Numbered:
     """Gives nearly equal rows the same number."""
     import numpy as np
     from scipy.sparse import coo_matrix
@@ -144,7 +144,7 @@ def _joined(rows: _Numbered, pairs: Pairs) -> _Numbered:
     links = (np.ones(len(pairs.first), bool), (pairs.first, pairs.second))
     _, group_of = connected_components(coo_matrix(links, shape=(len(rows.texts),) * 2), directed=False)
     with_none = np.append(group_of, -1)  # where -1 points to
-    return _Numbered(rows.texts, {name: with_none[numbers] for name, numbers in rows.numbers.items()})
+    return Numbered(rows.texts, {name: with_none[numbers] for name, numbers in rows.numbers.items()})
 
 
 def _repeats(numbers: np.ndarray) -> np.ndarray:

@@ -42,6 +42,13 @@ def _checkpoint(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("checkpoint", "revision"), f"goes with a Hub id only, not with `{name}`")
 
 
+def chosen_metric(recipe: Recipe) -> str:
+    """Gives the metric on validation that chooses the best weights."""
+    task = task_of(recipe)
+    metrics = recipe.evaluate.metrics or task.default_metrics
+    return recipe.evaluate.select_by or (task.select_by if task.select_by in metrics else metrics[0])
+
+
 def _dataset(recipe: Recipe, rows_given: bool) -> Iterator[Problem]:
     data = recipe.dataset
     if data.path is not None and data.hub is not None:
@@ -93,6 +100,8 @@ def _training(recipe: Recipe, task: Any) -> Iterator[Problem]:
     if size != "auto" and size > train.batch_size:
         message = f"is {size}, which is more than `train.batch_size` ({train.batch_size})"
         yield Problem(("train", "micro_batch_size"), message)
+    if train.seeds is not None and "seed" in train.model_fields_set:
+        yield Problem(("train", "seed"), "`train.seeds` stands in for it; keep one of them")
     if train.patience is not None and train.evaluate_every == "epoch" and train.patience >= train.epochs:
         epochs = train.epochs
         message = f"is {train.patience}, but {epochs} epochs are evaluated {epochs} times: it can never fire"

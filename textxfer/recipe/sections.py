@@ -19,7 +19,17 @@ def _tuple_of_names(value: Any) -> Any:
     return tuple(label_name(item) if isinstance(item, (str, bool, int, float)) else item for item in value)
 
 
-def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _two_at_least(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(seeds) < 2:
+        raise ValueError("needs two seeds at least; for one there is `train.seed`")
+    return _unique(seeds)
+
+
+def _unique(names: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"names `{twice}` twice")
@@ -32,6 +42,12 @@ Names = Annotated[
     AfterValidator(_unique),
     Field(min_length=1),
     WithJsonSchema({"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}),
+]
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_as_tuple), AfterValidator(_two_at_least)]
+Trackers = Annotated[
+    tuple[Literal["tensorboard", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab", "trackio"], ...],
+    BeforeValidator(_as_tuple),
+    AfterValidator(_unique),
 ]
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -155,6 +171,8 @@ class Train(Section):
     """Trade time for memory: recompute activations in the backward pass."""
     seed: int = 0
     """Seed of the new head, the order of rows and dropout."""
+    seeds: Seeds | None = None
+    """Several seeds instead of one: a run for each, on the same splits, and the mean and spread of their scores."""
     patience: PositiveInt | None = None
     """Stop after this many evaluations without a better `evaluate.select_by`."""
     evaluate_every: PositiveInt | Literal["epoch"] = "epoch"
@@ -164,6 +182,9 @@ class Train(Section):
     An interrupted run is saved whatever this says."""
     log_every: PositiveInt = 10
     """Write a line of log.jsonl every so many optimizer steps."""
+    trackers: Trackers = ()
+    """Where curves go beside log.jsonl, by the names that Accelerate knows, as in `[tensorboard]`; TensorBoard's files
+    are in `trackers/` of the run folder."""
 
 
 class Evaluate(Section):

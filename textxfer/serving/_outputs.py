@@ -104,22 +104,21 @@ class LinesFile:
     """
 
     def __init__(self, path: Path, encoder: Encoder, size: int = 0) -> None:
-        self.encoder = encoder
-        self.file = path.open("rb+" if size else "wb", buffering=0)
-        self.file.truncate(size)
-        self.size = self.file.seek(0, os.SEEK_END)
+        self.path, self.encoder, self.size = path, encoder, size
+        with path.open("rb+" if size else "wb") as file:
+            file.truncate(size)
 
     def add(self, records: Sequence[Record]) -> int:
         """Writes lines and flushes them to the disk."""
         data = (b"" if self.size else self.encoder.head()) + self.encoder.encode(records)
-        _write(self.file, data)
+        with self.path.open("ab", buffering=0) as file:
+            _write(file, data)
+            os.fsync(file.fileno())
         self.size += len(data)
-        os.fsync(self.file.fileno())
         return self.size
 
     def finish(self) -> None:
-        """Closes the file."""
-        self.file.close()
+        """Does nothing: the file is whole."""
 
 
 class LinesStream:

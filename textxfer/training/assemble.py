@@ -18,6 +18,7 @@ from textxfer.modeling.build import build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.device import reuse_freed_memory
 from textxfer.modeling.freezing import Frozen, freeze
+from textxfer.recipe.checks import chosen_metric
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import in_bytes
 from textxfer.records import Encoded, Scores
@@ -172,7 +173,7 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
     judge = Judge(prepared, network, accelerator, stop)
     best = watch = None
     if rows.splits.validation is not None:
-        select_by = recipe.evaluate.select_by or _default_choice(recipe, task)
+        select_by = chosen_metric(recipe)
         better = registry.load("metrics", select_by).greater_is_better
         best = Best(model, lambda: judge("validation").scores, select_by, better, train.patience)
         watch = judge.watch
@@ -252,8 +253,3 @@ def _plan(recipe: Recipe, encoded: Encoded) -> Plan:
         batching=train.batching,
         seed=train.seed,
     )
-
-
-def _default_choice(recipe: Recipe, task: Task) -> str:
-    metrics = recipe.evaluate.metrics or task.default_metrics
-    return task.select_by if task.select_by in metrics else metrics[0]

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 PACKAGES = ("textxfer", "torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "numpy")
 ROWS_AT_A_TIME = 10_000
-HOW_NOT_WHAT = ("log_every", "save_every", "prefix_cache", "micro_batch_size", "activation_checkpointing")
+HOW_NOT_WHAT = (
+    "log_every",
+    "save_every",
+    "prefix_cache",
+    "micro_batch_size",
+    "activation_checkpointing",
+    "trackers",
+)
 
 
 def describe(accelerator: Accelerator, recipe: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -80,7 +87,7 @@ def is_recipe_of(fingerprint: str, known: Mapping[str, str]) -> bool:
 def data_fingerprint(splits: Splits) -> str:
     """Gives the SHA-256 of all rows that a task sees, split by split: of content, not of names or dates."""
     digest = hashlib.sha256()
-    for name, split in splits.present():
+    for name, split in splits.present(reserved=True):
         digest.update(f"{name}\n".encode())
         for start in range(0, len(split), ROWS_AT_A_TIME):
             digest.update(json.dumps(split.rows[start : start + ROWS_AT_A_TIME], sort_keys=True).encode())

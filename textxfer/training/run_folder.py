@@ -18,6 +18,7 @@ from textxfer.training.disk import discard, flush_folder, reason, write_pieces
 
 RECIPE = "recipe.yaml"
 METRICS = "metrics.json"
+SEEDS = "seeds.json"
 ENVIRONMENT = "environment.json"
 
 
@@ -221,6 +222,11 @@ class RunFolder:
         for place in places:
             if not os.access(place, os.W_OK | os.X_OK):
                 raise OutputError(f"{self.path}: {place} cannot be written (output.directory)")
+
+
+def write_seeds(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Writes what several runs of one recipe come to, beside their folders."""
+    write_pieces(folder / SEEDS, [_json(metrics)])
 
 
 def _json(data: Any) -> str:

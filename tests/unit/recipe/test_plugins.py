@@ -66,7 +66,7 @@ def test_a_metric_from_a_plugin_is_computed(
     plugin = write(KAPPA, "kappa.py")
     metrics = {"metrics": ["accuracy", "kappa"], "select_by": "kappa"}
     result = run_recipe(recipe(plugins=[str(plugin)], evaluate=metrics), splits={"train": reviews, "test": reviews})
-    assert set(result.metrics["test"]) == {"accuracy", "kappa"}
+    assert set(result.metrics["test"]) == {"accuracy", "kappa", "calibration_error"}
     accuracy, kappa = result.metrics["test"]["accuracy"], result.metrics["test"]["kappa"]
     assert kappa == pytest.approx((accuracy - 0.5) / 0.5)  # 20 rows of each label
 

@@ -1,0 +1,314 @@
+"""What somebody should know of the rows before a score on them is believed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from textxfer.data._oddities import ODDITIES, oddities, script_of
+from textxfer.data.duplicates import Duplicates, find_duplicates, numbered
+from textxfer.labels import LabelSet
+from textxfer.records import Splits
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MOST_EXAMPLES = 50
+MOST_CHARACTERS = 200
+"""Of an example's text."""
+MOST_LABELS_SHOWN = 10
+NOTABLE = 0.01
+"""Share of the rows from which on cut texts and a second script are told."""
+IMBALANCE = 10
+"""How many times commoner than the rarest the commonest label may be."""
+LONG = 20_000
+"""Characters from which on a text is long whatever the model."""
+TEXT_COLUMNS = ("text", "text_pair", "question", "context")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row that shows what a finding says.
+
+    Attributes:
+        split: Its split.
+        row: Its place there, from 1.
+        id: Its id.
+        text: Its text or texts, cut to 200 characters.
+        about: What is to be seen, or "".
+    """
+
+    split: str
+    row: int
+    id: str
+    text: str
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know.
+
+    Attributes:
+        kind: As in "leak_test", "conflicting_labels", "imbalance".
+        message: One plain sentence.
+        count: Rows, or labels, that it is of.
+        examples: 50 at most.
+    """
+
+    kind: str
+    message: str
+    count: int
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All there is to know of a data set's rows.
+
+    Attributes:
+        found: The worst first; empty where all is well.
+        duplicates: Which rows say the same.
+        num_rows: By split.
+    """
+
+    found: tuple[Finding, ...]
+    duplicates: Duplicates
+    num_rows: Mapping[str, int]
+
+    @property
+    def leaked_test_rows(self) -> np.ndarray:
+        """Places of test rows that have a twin in train, from 0."""
+        return self.duplicates.leaked("test")
+
+    def lines(self) -> list[str]:
+        """Gives a sentence for each finding, the worst first; none where all is well."""
+        return [finding.message for finding in self.found]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives all of it as plain data for JSON."""
+        return {
+            "num_rows": dict(self.num_rows),
+            "near_duplicates_searched": self.duplicates.near,
+            "leaked_test_rows": len(self.leaked_test_rows),
+            "findings": [asdict(finding) for finding in self.found],
+        }
+
+
+def find(
+    splits: Splits,
+    labels: LabelSet | None,
+    *,
+    max_length: int | None = None,
+    truncated: Mapping[str, int] | None = None,
+    near: bool = True,
+    between: Callable[[float], None] | None = None,
+) -> Findings:
+    """Looks through the rows of a data set.
+
+    Args:
+        splits: Checked and cut.
+        labels: None for answers.
+        max_length: In tokens; goes with `truncated`.
+        truncated: Rows of each split whose end is cut off, where that is known.
+        near: Whether to look for nearly equal texts too, which takes most of the time.
+        between: Called often with the share that is done, 0 to 1; may raise to stop.
+    """
+    rows = _Rows(splits)
+    duplicates = find_duplicates(splits, near=near, between=between)
+    found = [
+        *_leaks(rows, duplicates, "test"),
+        *_conflicts(rows, splits, labels),
+        *_missing_labels(splits, labels),
+        *_leaks(rows, duplicates, "validation"),
+        *_empty(rows),
+        *_repeats(rows, duplicates),
+        *_oddities(rows),
+        *_cut(rows, max_length, truncated or {}),
+        *_long(rows),
+        *_imbalance(labels),
+        *_scripts(rows),
+    ]
+    return Findings(tuple(found), duplicates, {name: len(texts) for name, texts in rows.texts.items()})
+
+
+class _Rows:
+    """The texts of all rows, and examples made of them.
+
+    Attributes:
+        texts: By split: the text of each row; of rows with two texts, both.
+    """
+
+    def __init__(self, splits: Splits) -> None:
+        self.splits = splits
+        self.texts = {name: row_texts(split.rows) for name, split in splits.present()}
+
+    def all(self) -> Iterator[tuple[str, int, str]]:
+        """Gives (split, place, text) of all rows."""
+        for name, texts in self.texts.items():
+            for row, text in enumerate(texts):
+                yield name, row, text
+
+    def examples(self, places: Iterable[tuple[str, int]], about: Sequence[str] = ()) -> tuple[Example, ...]:
+        """Shows the first rows of these, each with what is said of it."""
+        made = []
+        for number, (name, row) in zip(range(MOST_EXAMPLES), places):
+            said = about[number] if number < len(about) else ""
+            row_id = str(getattr(self.splits, name).rows[int(row)]["id"])
+            made.append(Example(name, int(row) + 1, row_id, self.texts[name][row][:MOST_CHARACTERS], said))
+        return tuple(made)
+
+    def per_split(self, places: Sequence[tuple[str, int]]) -> str:
+        """Says how many rows of each split these are, as in "train 12, test 3"."""
+        counts = Counter(name for name, _ in places)
+        return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def row_texts(rows: Any) -> list[str]:
+    """Gives the text of each row; of rows with two texts, both, with " | " between them."""
+    columns = [rows[column][:] for column in TEXT_COLUMNS if column in rows.column_names]
+    return [" | ".join(texts) for texts in zip(*columns, strict=True)]
+
+
+def _leaks(rows: _Rows, duplicates: Duplicates, split: str) -> Iterator[Finding]:
+    twins = [twin for twin in duplicates.twins if twin.split == split]
+    if not twins:
+        return
+    exact = sum(twin.exact for twin in twins)
+    share = f"{len(twins):,} of {len(rows.texts[split]):,} rows ({len(twins) / len(rows.texts[split]):.1%})"
+    what = "ask about a context that train has too" if duplicates.of == "context" else "stand in train too"
+    so = "scores on them flatter the model" if split == "test" else "they may choose the wrong weights"
+    about = [
+        f"{'equals' if twin.exact else f'is like ({twin.similarity:.2f})'} train row {twin.train_row + 1}"
+        for twin in twins[:MOST_EXAMPLES]
+    ]
+    message = f"{split}: {share} {what} ({exact:,} equal, {len(twins) - exact:,} nearly): {so}"
+    yield Finding(f"leak_{split}", message, len(twins), rows.examples(((split, twin.row) for twin in twins), about))
+
+
+def _conflicts(rows: _Rows, splits: Splits, labels: LabelSet | None) -> Iterator[Finding]:
+    if labels is None:
+        return
+    said: dict[int, dict[tuple[str, int], Any]] = {}
+    for name, numbers in numbered(splits, ("text", "text_pair")).numbers.items():
+        values = getattr(splits, name).rows["label"][:]
+        for row, (number, value) in enumerate(zip(numbers.tolist(), values, strict=True)):
+            if number >= 0:
+                said.setdefault(number, {})[name, row] = tuple(sorted(value)) if isinstance(value, list) else value
+    torn = [places for places in said.values() if len(places) > 1 and len(set(places.values())) > 1]
+    if not torn:
+        return
+    places = {place: value for group in torn for place, value in group.items()}
+    (one, first), (other, second) = _two_that_differ(torn[0])
+    such = f"such as {one[0]} row {one[1] + 1} ({_named(first)}) and {other[0]} row {other[1] + 1} ({_named(second)})"
+    message = f"{_counted(len(torn), 'text')} with different labels in different rows ({len(places):,} rows), {such}"
+    about = [f"label {_named(value)}" for value in places.values()]
+    yield Finding("conflicting_labels", message, len(places), rows.examples(places, about))
+
+
+def _two_that_differ(group: Mapping[tuple[str, int], Any]) -> tuple[Any, Any]:
+    items = list(group.items())
+    return items[0], next(item for item in items if item[1] != items[0][1])
+
+
+def _named(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else repr(list(value))
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def _missing_labels(splits: Splits, labels: LabelSet | None) -> Iterator[Finding]:
+    for name, split in splits.present():
+        if labels is None:
+            return
+        values = split.rows["label"][:]
+        there = {label for value in values for label in (value if isinstance(value, list) else [value])}
+        missing = [label for label in labels.names if label not in there]
+        if missing:
+            shown = ", ".join(map(repr, missing[:MOST_LABELS_SHOWN])) + (", ..." * (len(missing) > MOST_LABELS_SHOWN))
+            message = f"{name}: no row has {len(missing)} of the {len(labels)} labels ({shown})"
+            yield Finding("missing_labels", message, len(missing))
+
+
+def _empty(rows: _Rows) -> Iterator[Finding]:
+    found = []
+    for name, split in rows.splits.present():
+        columns = [split.rows[column][:] for column in TEXT_COLUMNS if column in split.rows.column_names]
+        found += [
+            (name, row) for row, each in enumerate(zip(*columns, strict=True)) if not all(text.strip() for text in each)
+        ]
+    if found:
+        message = f"{_counted(len(found), 'row')} with an empty text ({rows.per_split(found)})"
+        yield Finding("empty", message, len(found), rows.examples(found))
+
+
+def _repeats(rows: _Rows, duplicates: Duplicates) -> Iterator[Finding]:
+    for name, equal in duplicates.repeated.items():
+        nearly = duplicates.nearly_repeated[name]
+        count = len(equal) + len(nearly)
+        if count:
+            parts = f"{len(equal):,} equal to it, {len(nearly):,} nearly" if duplicates.near else "equal to it"
+            message = f"{name}: {count:,} rows ({count / len(rows.texts[name]):.1%}) repeat an earlier row ({parts})"
+            places = sorted([*equal.tolist(), *nearly.tolist()])
+            yield Finding("repeated", message, count, rows.examples((name, row) for row in places))
+
+
+def _oddities(rows: _Rows) -> Iterator[Finding]:
+    found: dict[str, list[tuple[str, int]]] = {}
+    for name, row, text in rows.all():
+        for kind in oddities(text):
+            found.setdefault(kind, []).append((name, row))
+    for kind, words in ODDITIES.items():
+        if places := found.get(kind):
+            message = f"{_counted(len(places), 'row')} ({rows.per_split(places)}) {words}"
+            yield Finding(kind, message, len(places), rows.examples(places))
+
+
+def _cut(rows: _Rows, max_length: int | None, truncated: Mapping[str, int]) -> Iterator[Finding]:
+    for name, count in truncated.items():
+        share = count / len(rows.texts[name])
+        if share >= NOTABLE:
+            limit = f"max_length ({max_length} tokens)" if max_length is not None else "max_length"
+            yield Finding(
+                "truncated", f"{name}: {count:,} rows ({share:.1%}) are longer than {limit} and are cut", count
+            )
+
+
+def _long(rows: _Rows) -> Iterator[Finding]:
+    found = [(name, row) for name, row, text in rows.all() if len(text) >= LONG]
+    if found:
+        longest = max(len(rows.texts[name][row]) for name, row in found)
+        message = f"{_counted(len(found), 'row')} of {LONG:,} characters or more ({rows.per_split(found)}; the longest "
+        yield Finding("long", f"{message}has {longest:,})", len(found), rows.examples(found))
+
+
+def _imbalance(labels: LabelSet | None) -> Iterator[Finding]:
+    counts = {name: count for name, count in zip(labels.names, labels.counts, strict=False) if count} if labels else {}
+    if not counts:
+        return
+    rarest, commonest = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    ratio = counts[commonest] / counts[rarest]
+    if ratio >= IMBALANCE:
+        message = (
+            f"train: the label {commonest!r} has {counts[commonest]:,} rows and {rarest!r} {counts[rarest]:,}, "
+            f"{ratio:.0f} times fewer: look at macro_f1, and try `train.class_weights: balanced`"
+        )
+        yield Finding("imbalance", message, counts[rarest])
+
+
+def _scripts(rows: _Rows) -> Iterator[Finding]:
+    places: dict[str, list[tuple[str, int]]] = {}
+    for name, row, text in rows.all():
+        if (script := script_of(text)) is not None:
+            places.setdefault(script, []).append((name, row))
+    total, main = sum(map(len, places.values())), max(places, key=lambda script: len(places[script]), default="")
+    for script, found in sorted(places.items(), key=lambda item: -len(item[1])):
+        if script != main and len(found) / total >= NOTABLE:
+            share = f"{_counted(len(found), 'row')} ({len(found) / total:.1%}; {rows.per_split(found)})"
+            yield Finding(
+                "script", f"{share} written in {script}, most others in {main}", len(found), rows.examples(found)
+            )
