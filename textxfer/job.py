@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import datasets
     from accelerate import Accelerator
 
+    from textxfer.data.findings import Findings
     from textxfer.evaluation.overfitting import Overfitting
     from textxfer.recipe.schema import Recipe
     from textxfer.training.assemble import Prepared, Training
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from textxfer.training.step import Stepper
     from textxfer.training.stopping import StopSignal
 
+MOST_NEAR = 200_000
 TEXTS = ("text", "text_pair", "question", "context")
 
 
@@ -38,6 +40,7 @@ class Job:
     stop: StopSignal
     observers: list[Observer]
     began: float
+    findings: Findings | None = None
 
     def run(self) -> dict[str, Any]:
         """Begins, or goes on from what is saved; trains to the end, judges and saves. Gives what metrics.json says."""
@@ -110,6 +113,7 @@ class Job:
             conclusion,
             labels=rows.labels,
             overfitting=self._overfitting(),
+            leaked=self.findings.leaked_test_rows if self.findings is not None else (),
             plan=self.prepared.plan,
             progress=progress,
             frozen=training.frozen,
@@ -143,6 +147,8 @@ class Job:
         if "test" in conclusion.evaluations and rows.splits.test is not None:
             records = rows.task.records(conclusion.evaluations["test"].predictions, rows.labels)
             folder.write_lines("predictions.jsonl", with_texts(records, rows.splits.test.rows))
+        if self.findings is not None:
+            folder.write_json("findings.json", self.findings.to_dict())
         folder.write_text(
             "model/README.md", model_card(self.prepared.recipe, rows.task, rows.labels, metrics, rows.splits)
         )
@@ -151,6 +157,17 @@ class Job:
     def _row_ids(self, indices: Any) -> list[str]:
         ids = self.prepared.rows.splits.train.rows["id"]
         return [ids[int(row)] for row in self.prepared.encoded["train"].rows[indices]]
+
+
+def look_at(prepared: Prepared) -> Findings:
+    """Gives what is odd about the rows of a run; beyond 200,000 rows without the search for nearly equal texts."""
+    from textxfer.data.findings import find
+
+    rows = prepared.rows
+    total = sum(len(split) for _, split in rows.splits.present())
+    truncated = {name: encoded.truncated for name, encoded in prepared.encoded.items()}
+    most = rows.task.max_length
+    return find(rows.splits, rows.labels, max_length=most, truncated=truncated, near=total <= MOST_NEAR)
 
 
 def with_texts(records: Iterable[Mapping[str, Any]], rows: datasets.Dataset) -> Iterator[dict[str, Any]]:

@@ -35,8 +35,10 @@ class RunResult:
 
     @property
     def model(self) -> Path:
-        """The model's folder, which `transformers` and `textxfer.pipeline` load; of several seeds the one that did best
-        on validation."""
+        """The model's folder, which `transformers` and `textxfer.pipeline` load.
+
+        Of several seeds it is that of the one that did best on validation.
+        """
         seed = self.metrics.get("best_seed")
         return self.folder / "model" if seed is None else self.folder / f"seed-{seed}" / "model"
 
@@ -139,7 +141,7 @@ def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer
 
 def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer]) -> RunResult:
     """Prepares, trains, judges and saves; where something ends it early, says what is saved."""
-    from textxfer.job import Job
+    from textxfer.job import Job, look_at
     from textxfer.training.assemble import assemble, prepare
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import tell
@@ -154,6 +156,9 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
     trackers = recipe.train.trackers
     if trackers:
         check_trackers(trackers)
+    findings = look_at(prepared) if _is_first_process() else None
+    for line in findings.lines() if findings is not None else ():
+        tell(observers, "on_note", f"data: {line}")
     accelerator = make_accelerator(recipe.train.precision, trackers, folder.path / "trackers")
     stop = StopSignal(accelerator)
     training = assemble(prepared, accelerator, stop)
@@ -166,7 +171,7 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
     keeper = Keeper(folder, training, accelerator)
     with stop, keeper.explaining():
         try:
-            job = Job(recipe, prepared, training, accelerator, keeper, stop, observers, began)
+            job = Job(recipe, prepared, training, accelerator, keeper, stop, observers, began, findings)
             return RunResult(folder.path, job.run())
         except StopRequested as request:
             if not keeper.opened:

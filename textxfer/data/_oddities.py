@@ -22,11 +22,11 @@ _MARKUP = re.compile(
 )
 
 ODDITIES = {
-    "lost_characters": "hold U+FFFD, which stands where a character was lost: the file was read in a wrong encoding",
-    "wrong_encoding": "hold characters such as 'Ã©' for 'é': the text was once read in a wrong encoding",
-    "control_characters": "hold control characters, such as NUL",
-    "direction_marks": "hold invisible marks that turn the direction of writing, such as U+202E",
-    "markup": "hold HTML, such as '&amp;' or '<br>'",
+    "lost_characters": "U+FFFD, which stands where a file was read in a wrong encoding and a character was lost",
+    "wrong_encoding": "characters such as 'Ã©' for 'é', from a text that was once read in a wrong encoding",
+    "control_characters": "control characters, such as NUL",
+    "direction_marks": "invisible marks that turn the direction of writing, such as U+202E",
+    "markup": "HTML, such as '&amp;' or '<br>'",
 }
 """What each oddity is in words, the worst first."""
 

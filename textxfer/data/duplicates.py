@@ -123,6 +123,7 @@ class Numbered:
 
 
 def numbered(splits: Splits, columns: Sequence[str]) -> Numbered:
+    """Gives rows that are equal in these columns, or in those of them that there are, the same number."""
     import numpy as np
 
     number_of: dict[str, int] = {}

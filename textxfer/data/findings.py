@@ -125,7 +125,7 @@ def find(
         *_leaks(rows, duplicates, "validation"),
         *_empty(rows),
         *_repeats(rows, duplicates),
-        *_oddities(rows),
+        *_odd(rows),
         *_cut(rows, max_length, truncated or {}),
         *_long(rows),
         *_imbalance(labels),
@@ -154,7 +154,7 @@ class _Rows:
     def examples(self, places: Iterable[tuple[str, int]], about: Sequence[str] = ()) -> tuple[Example, ...]:
         """Shows the first rows of these, each with what is said of it."""
         made = []
-        for number, (name, row) in zip(range(MOST_EXAMPLES), places):
+        for number, (name, row) in zip(range(MOST_EXAMPLES), places, strict=False):
             said = about[number] if number < len(about) else ""
             row_id = str(getattr(self.splits, name).rows[int(row)]["id"])
             made.append(Example(name, int(row) + 1, row_id, self.texts[name][row][:MOST_CHARACTERS], said))
@@ -176,15 +176,16 @@ def _leaks(rows: _Rows, duplicates: Duplicates, split: str) -> Iterator[Finding]
     twins = [twin for twin in duplicates.twins if twin.split == split]
     if not twins:
         return
-    exact = sum(twin.exact for twin in twins)
-    share = f"{len(twins):,} of {len(rows.texts[split]):,} rows ({len(twins) / len(rows.texts[split]):.1%})"
-    what = "ask about a context that train has too" if duplicates.of == "context" else "stand in train too"
+    exact, total = sum(twin.exact for twin in twins), len(rows.texts[split])
     so = "scores on them flatter the model" if split == "test" else "they may choose the wrong weights"
     about = [
         f"{'equals' if twin.exact else f'is like ({twin.similarity:.2f})'} train row {twin.train_row + 1}"
         for twin in twins[:MOST_EXAMPLES]
     ]
-    message = f"{split}: {share} {what} ({exact:,} equal, {len(twins) - exact:,} nearly): {so}"
+    message = (
+        f"{split}: rows whose {duplicates.of} stands in train too: {len(twins):,} of {total:,} "
+        f"({len(twins) / total:.1%}; {exact:,} equal, {len(twins) - exact:,} nearly); {so}"
+    )
     yield Finding(f"leak_{split}", message, len(twins), rows.examples(((split, twin.row) for twin in twins), about))
 
 
@@ -202,8 +203,10 @@ def _conflicts(rows: _Rows, splits: Splits, labels: LabelSet | None) -> Iterator
         return
     places = {place: value for group in torn for place, value in group.items()}
     (one, first), (other, second) = _two_that_differ(torn[0])
-    such = f"such as {one[0]} row {one[1] + 1} ({_named(first)}) and {other[0]} row {other[1] + 1} ({_named(second)})"
-    message = f"{_counted(len(torn), 'text')} with different labels in different rows ({len(places):,} rows), {such}"
+    message = (
+        f"texts with different labels in different rows: {len(torn):,} ({len(places):,} rows), such as {one[0]} row "
+        f"{one[1] + 1} ({_named(first)}) and {other[0]} row {other[1] + 1} ({_named(second)})"
+    )
     about = [f"label {_named(value)}" for value in places.values()]
     yield Finding("conflicting_labels", message, len(places), rows.examples(places, about))
 
@@ -217,8 +220,8 @@ def _named(value: Any) -> str:
     return repr(value) if isinstance(value, str) else repr(list(value))
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+def _counted(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
 def _missing_labels(splits: Splits, labels: LabelSet | None) -> Iterator[Finding]:
@@ -230,7 +233,7 @@ def _missing_labels(splits: Splits, labels: LabelSet | None) -> Iterator[Finding
         missing = [label for label in labels.names if label not in there]
         if missing:
             shown = ", ".join(map(repr, missing[:MOST_LABELS_SHOWN])) + (", ..." * (len(missing) > MOST_LABELS_SHOWN))
-            message = f"{name}: no row has {len(missing)} of the {len(labels)} labels ({shown})"
+            message = f"{name}: labels that no row has: {len(missing)} of {len(labels)} ({shown})"
             yield Finding("missing_labels", message, len(missing))
 
 
@@ -242,7 +245,7 @@ def _empty(rows: _Rows) -> Iterator[Finding]:
             (name, row) for row, each in enumerate(zip(*columns, strict=True)) if not all(text.strip() for text in each)
         ]
     if found:
-        message = f"{_counted(len(found), 'row')} with an empty text ({rows.per_split(found)})"
+        message = f"empty texts: {_counted(len(found))} ({rows.per_split(found)})"
         yield Finding("empty", message, len(found), rows.examples(found))
 
 
@@ -251,20 +254,21 @@ def _repeats(rows: _Rows, duplicates: Duplicates) -> Iterator[Finding]:
         nearly = duplicates.nearly_repeated[name]
         count = len(equal) + len(nearly)
         if count:
-            parts = f"{len(equal):,} equal to it, {len(nearly):,} nearly" if duplicates.near else "equal to it"
-            message = f"{name}: {count:,} rows ({count / len(rows.texts[name]):.1%}) repeat an earlier row ({parts})"
+            parts = f"{len(equal):,} equal, {len(nearly):,} nearly" if duplicates.near else "equal"
+            share = f"{count / len(rows.texts[name]):.1%}"
+            message = f"{name}: rows that repeat an earlier one: {count:,} ({share}; {parts})"
             places = sorted([*equal.tolist(), *nearly.tolist()])
             yield Finding("repeated", message, count, rows.examples((name, row) for row in places))
 
 
-def _oddities(rows: _Rows) -> Iterator[Finding]:
+def _odd(rows: _Rows) -> Iterator[Finding]:
     found: dict[str, list[tuple[str, int]]] = {}
     for name, row, text in rows.all():
         for kind in oddities(text):
             found.setdefault(kind, []).append((name, row))
     for kind, words in ODDITIES.items():
         if places := found.get(kind):
-            message = f"{_counted(len(places), 'row')} ({rows.per_split(places)}) {words}"
+            message = f"{words}: {_counted(len(places))} ({rows.per_split(places)})"
             yield Finding(kind, message, len(places), rows.examples(places))
 
 
@@ -273,16 +277,15 @@ def _cut(rows: _Rows, max_length: int | None, truncated: Mapping[str, int]) -> I
         share = count / len(rows.texts[name])
         if share >= NOTABLE:
             limit = f"max_length ({max_length} tokens)" if max_length is not None else "max_length"
-            yield Finding(
-                "truncated", f"{name}: {count:,} rows ({share:.1%}) are longer than {limit} and are cut", count
-            )
+            message = f"{name}: rows longer than {limit}, whose end is cut off: {count:,} ({share:.1%})"
+            yield Finding("truncated", message, count)
 
 
 def _long(rows: _Rows) -> Iterator[Finding]:
     found = [(name, row) for name, row, text in rows.all() if len(text) >= LONG]
     if found:
         longest = max(len(rows.texts[name][row]) for name, row in found)
-        message = f"{_counted(len(found), 'row')} of {LONG:,} characters or more ({rows.per_split(found)}; the longest "
+        message = f"texts of {LONG:,} characters or more: {_counted(len(found))} ({rows.per_split(found)}; the longest "
         yield Finding("long", f"{message}has {longest:,})", len(found), rows.examples(found))
 
 
@@ -308,7 +311,6 @@ def _scripts(rows: _Rows) -> Iterator[Finding]:
     total, main = sum(map(len, places.values())), max(places, key=lambda script: len(places[script]), default="")
     for script, found in sorted(places.items(), key=lambda item: -len(item[1])):
         if script != main and len(found) / total >= NOTABLE:
-            share = f"{_counted(len(found), 'row')} ({len(found) / total:.1%}; {rows.per_split(found)})"
-            yield Finding(
-                "script", f"{share} written in {script}, most others in {main}", len(found), rows.examples(found)
-            )
+            share = f"{_counted(len(found))} ({len(found) / total:.1%}; {rows.per_split(found)})"
+            message = f"texts in {script}, where most are in {main}: {share}"
+            yield Finding("script", message, len(found), rows.examples(found))

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from textxfer import registry
-from textxfer.evaluation._resampling import Drawn, interval, smallest_seen
+from textxfer.evaluation._resampling import Drawn, centred, interval, smallest_seen
 from textxfer.evaluation._same_rows import JudgedRun
 
 if TYPE_CHECKING:
@@ -176,8 +176,7 @@ def _differences(table: Table, metric: str, pairs: Sequence[tuple[Members, Membe
     drawn, found = table.drawn[metric], []
     for first, second in pairs:
         value = float(drawn.scores[list(second)].mean() - drawn.scores[list(first)].mean())
-        draws = table.draws(metric, second) - table.draws(metric, first)
-        draws = draws[draws == draws]  # NaN: no row of the draw counts
+        draws = centred(value, table.draws(metric, second) - table.draws(metric, first))
         low, high, deviation = interval(value, draws, drawn.units, table.level)
         beyond = min((draws <= EQUAL).sum(), (draws >= -EQUAL).sum())
         p = min(1.0, float(2 * (beyond + 1) / (len(draws) + 1)))

@@ -35,4 +35,3 @@ def over_seeds(
 
 def _spread(values: list[float]) -> dict[str, Any]:
     return {"mean": statistics.mean(values), "sd": statistics.stdev(values), "values": values}
-

@@ -45,7 +45,9 @@ Names = Annotated[
 ]
 Seeds = Annotated[tuple[int, ...], BeforeValidator(_as_tuple), AfterValidator(_two_at_least)]
 Trackers = Annotated[
-    tuple[Literal["tensorboard", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab", "trackio"], ...],
+    tuple[
+        Literal["tensorboard", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab", "trackio"], ...
+    ],
     BeforeValidator(_as_tuple),
     AfterValidator(_unique),
 ]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from textxfer.evaluation.evaluate import Evaluation
 from textxfer.evaluation.overfitting import Overfitting
+from textxfer.evaluation.scoring import score
+from textxfer.evaluation.slices import rows_of
 from textxfer.evaluation.verdict import contexts, verdict
 from textxfer.labels import LabelSet
 from textxfer.modeling.freezing import Frozen
@@ -19,6 +23,7 @@ def results(
     *,
     labels: LabelSet | None,
     overfitting: Overfitting | None,
+    leaked: Sequence[int] = (),
     plan: Plan,
     progress: Progress,
     frozen: Frozen,
@@ -34,6 +39,7 @@ def results(
         conclusion: Of the run.
         labels: None for answers.
         overfitting: What the curves say; None where there are none.
+        leaked: Test rows whose text is in train too, or nearly.
         plan: Of the run.
         progress: At its end.
         frozen: What was trained.
@@ -54,6 +60,8 @@ def results(
     if "test" in conclusion.evaluations and splits.test is not None:
         tested = conclusion.evaluations["test"]
         metrics |= verdict(tested, tested.scores.values, labels, contexts(splits.test.rows)).to_metrics("test")
+        if len(leaked):
+            metrics["without_leaks"] = _without(tested, leaked, labels)
     if conclusion.finished is not None:
         metrics["calibration"] = conclusion.finished.calibration.to_dict()
     if overfitting is not None:
@@ -76,6 +84,15 @@ def results(
         "stopped_early": progress.stopped_early,
         "num_examples": {name: len(split) for name, split in splits.present(reserved=True)},
     }
+
+
+def _without(tested: Evaluation, leaked: Sequence[int], labels: LabelSet | None) -> dict[str, Any]:
+    """Gives the scores of the test rows that are not in train."""
+    import numpy as np
+
+    kept = np.setdiff1d(np.arange(len(tested.predictions)), np.asarray(leaked))
+    scores = score(rows_of(tested.predictions, kept), tested.scores.values, labels).values if len(kept) else {}
+    return {"rows": len(kept), "test": dict(scores)}
 
 
 def _values(scores: Scores) -> dict[str, float]:

@@ -212,6 +212,16 @@ def test_labels_with_few_rows_are_drawn_together() -> None:
     assert spread(found.low_high["accuracy"]) == pytest.approx(math.sqrt(right * (1 - right) / 1000), rel=0.12)
 
 
+def test_the_mean_f1_of_labels_with_a_handful_of_rows_is_not_drawn_down() -> None:
+    references = np.repeat(np.arange(200), 5)
+    said = predictions(drawn(np.random.default_rng(0), references, np.full(200, 0.8)), references)
+    value = score(said, ["macro_f1"], labels(200)).values["macro_f1"]
+    low, high = intervals(said, ["macro_f1"], labels(200)).low_high["macro_f1"]
+    assert low < value < high
+    assert (low + high) / 2 == pytest.approx(value, abs=0.005)
+    assert low < 0.8 < high
+
+
 def test_a_metric_that_judges_no_row_has_no_interval() -> None:
     said = predictions(["nine", "six"] * 10, [["nine"], ["nine"]] * 10)
     assert intervals(said, ["exact_match", "no_answer_exact_match"], None).low_high.keys() == {"exact_match"}
@@ -258,7 +268,8 @@ def test_draws_on_which_a_metric_fails_are_passed_over(shelf: Any) -> None:
     said = predictions(np.repeat([0, 1], [35, 15]), np.repeat([0, 1], [40, 10]))
     low, high = intervals(said, ["picky"], labels(2)).low_high["picky"]
     assert 0.7 < low < 0.9 < high < 1
-    assert intervals(said, ["hopeless"], labels(2)).low_high == {}
+    shelf("too_picky", Metric(lambda *sides: math.nan if sides[0].sum() != 15 else 0.5, (LABELS,), "Hardly works."))
+    assert intervals(said, ["hopeless", "too_picky"], labels(2)).low_high == {}
 
 
 def test_what_cannot_be_judged_from_predictions_is_passed_over(shelf: Any) -> None:

@@ -89,6 +89,7 @@ def left_behind(folder: Path) -> list[str]:
         "metrics.json",
         "predictions.jsonl",
         "report.html",
+        "findings.json",
         "model",
     }
     inside = [path.name for path in folder.iterdir() if path.name not in wanted]

@@ -1,0 +1,103 @@
+"""`textxfer evaluate MODEL --data FILE`: scores of a saved model on any labelled rows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from textxfer.errors import DataError, OutputError
+
+SUMMARY = "judge a saved model on labelled rows, and write a report"
+COLUMNS = ("text", "text_pair", "label", "question", "context", "answers")
+MOST_SLICES = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("model", help="a run, a model folder or a Hub id (id@revision)")
+    parser.add_argument("--data", required=True, type=Path, help="a file, or a folder with a file for each split")
+    parser.add_argument("--split", choices=("train", "validation", "test"), help="of a folder; default: test")
+    for name in COLUMNS:
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, metavar="COLUMN", help=f"column of the {name}; default: {name}")
+    parser.add_argument("--label-delimiter", metavar="TEXT", help="what separates the labels of a row")
+    parser.add_argument("--metrics", metavar="A,B", help="names; default: the task's")
+    parser.add_argument("--slice", action="append", default=[], metavar="COLUMN", help="score each of its values too")
+    parser.add_argument("--precision", choices=("fp32", "auto"), default="fp32", help="auto: bf16 where it is fast")
+    parser.add_argument("--device", help="default: CUDA, then MPS, else the CPU")
+    parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), help="folder (default: evaluation)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier evaluation there")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Judges, writes the folder, and prints the scores."""
+    folder = arguments.output
+    _check_folder(folder, arguments.overwrite)
+    columns = {name: given for name in COLUMNS if (given := getattr(arguments, name)) is not None}
+    from textxfer.report.html import write_report
+    from textxfer.serving.assess import assess
+
+    try:
+        found = assess(
+            arguments.model,
+            arguments.data,
+            split=arguments.split,
+            columns=columns,
+            label_delimiter=arguments.label_delimiter,
+            metrics=arguments.metrics.split(",") if arguments.metrics else None,
+            slices=arguments.slice,
+            device=arguments.device,
+            precision=arguments.precision,
+        )
+    except DataError as error:  # told in the words of a recipe
+        raise DataError(*(re.sub(r"`dataset\.(\w+)`", _flag, line) for line in error.lines)) from error
+    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in found.records)
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        (folder / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
+        text = json.dumps(found.metrics, indent=2, ensure_ascii=False)
+        (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    print(_table(found.metrics))
+    print(f"report: {write_report(folder)}")
+    return 0
+
+
+def _flag(field: re.Match[str]) -> str:
+    return "`--" + field[1].replace("_", "-") + "`"
+
+
+def _check_folder(folder: Path, overwrite: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not folder.is_dir() or not (folder / "metrics.json").exists() or (folder / "model").exists():
+        raise OutputError(f"{folder}: is there, but is no evaluation; nothing of it is touched: name another with -o")
+    if not overwrite:
+        raise OutputError(f"{folder}: holds an evaluation; --overwrite replaces it, or name another with -o")
+
+
+def _table(metrics: Mapping[str, Any]) -> str:
+    scores, sure = metrics["test"], metrics["intervals"]["test"]
+    width = max(map(len, scores))
+    lines = [f"{metrics['num_examples']['test']} rows"]
+    for name, value in scores.items():
+        ends = "   {:.4f} to {:.4f}".format(*sure[name]) if name in sure else ""
+        lines.append(f"{name:<{width}}{value:>10.4f}{ends}")
+    for kind, parts in metrics["slices"].items():
+        lines.append(f"\nby {kind}")
+        shown = list(parts.items())[:MOST_SLICES]
+        width = max(len(name) for name, _ in shown)
+        for name, part in shown:
+            cells = "  ".join(f"{key} {part[key]:.4f}" for key in scores if key in part)
+            lines.append(f"{name:<{width}}  {part['rows']:>6} rows  {cells}")
+        if len(parts) > len(shown):
+            lines.append(f"and {len(parts) - len(shown)} more, in metrics.json")
+    return "\n".join(lines)

@@ -1,0 +1,94 @@
+"""`textxfer suspects RECIPE`: lists the training rows whose label is probably wrong, to be reviewed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textxfer.command_line import add_recipe_arguments
+from textxfer.errors import OutputError, RecipeError
+
+if TYPE_CHECKING:
+    from textxfer.evaluation.suspects import Suspects
+    from textxfer.training.assemble import Prepared
+
+SUMMARY = "list the training rows whose label is probably wrong, to be reviewed"
+
+SHOWN = 10
+WIDTH = 60
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    add_recipe_arguments(parser, "task.max_length=64")
+    parser.add_argument("-o", "--output", type=Path, default=Path("suspects.csv"), metavar="FILE", help="where it goes")
+    parser.add_argument("--top", type=int, metavar="N", help="how many rows; default: as many as are probably wrong")
+    parser.add_argument("--overwrite", action="store_true", help="replace a list that is there")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Writes the list and prints its first rows."""
+    from textxfer.recipe.loading import load_recipe
+
+    recipe, path = load_recipe(arguments.recipe, *arguments.overrides), arguments.output
+    if arguments.top is not None and arguments.top < 1:
+        raise RecipeError(f"--top: must be 1 or more, not {arguments.top}")
+    if path.exists() and not arguments.overwrite:
+        raise OutputError(
+            f"{path}: is there already, perhaps with marks in it; --overwrite replaces it, -o names another"
+        )
+    from textxfer.training.assemble import encode_rows
+    from textxfer.training.rows import load_rows
+
+    rows = load_rows(recipe)
+    if rows.labels is None or getattr(rows.task, "multi_label", False):
+        raise RecipeError(
+            f"{arguments.recipe}: suspects can be found where each row has one label; its task is another"
+        )
+    found = _find(encode_rows(recipe, rows), arguments.top)
+    from textxfer.evaluation.suspects import write
+
+    write(found, path)
+    for line in _lines(found, path):
+        print(line)
+    return 0
+
+
+def _find(prepared: Prepared, most: int | None) -> Suspects:
+    from textxfer.commands._progress import progress
+    from textxfer.evaluation.suspects import suspects
+    from textxfer.modeling.build import build
+    from textxfer.modeling.device import best_device
+
+    rows, checkpoint = prepared.rows, prepared.checkpoint
+    assert rows.labels is not None
+    model = build(checkpoint, rows.task.auto_class, rows.labels).model.to(best_device())
+    with progress("looking for suspects") as between:
+        return suspects(
+            model,
+            prepared.encoded["train"],
+            rows.splits.train.rows,
+            rows.labels,
+            pad_token_id=checkpoint.tokenizer.pad_token_id,
+            most=most,
+            between=between,
+        )
+
+
+def _lines(found: Suspects, path: Path) -> Iterator[str]:
+    from textxfer.data.drops import cell
+
+    share = found.estimated / found.judged
+    yield f"{found.judged:,} rows of train; about {found.estimated:,} ({share:.1%}) of their labels may be wrong"
+    if found.unjudged:
+        yield f"not judged, for they have fewer than 5 rows: {', '.join(map(cell, found.unjudged))}"
+    if found.found:
+        yield f"\n{'score':>6}  given -> suggested  id  text"
+    for each in found.found[:SHOWN]:
+        text = cell(each.text)
+        shown = f"{text[:WIDTH]}..." if len(text) > WIDTH else text
+        yield f"{each.score:6.3f}  {cell(each.given)} -> {cell(each.suggested)}  {cell(each.id)}  {shown}"
+    yield f"\n{path}: {len(found.found):,} rows, the most doubtful first. Write x in the column `drop` of those to leave out,"
+    yield f"and `drop: {path.name}` under `dataset:` in the recipe (a path relative to it)."

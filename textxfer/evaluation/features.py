@@ -1,0 +1,73 @@
+"""`features`: one vector a text, or one a text and layer, for any number of texts in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from textxfer.evaluation.forward import forward
+from textxfer.records import Batch, Encoded
+from textxfer.tasks import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from textxfer.modeling.features import Pooling
+
+
+def features(
+    model: torch.nn.Module,
+    encoded: Encoded,
+    *,
+    pad_token_id: int,
+    pooling: Pooling = "mean",
+    layers: Sequence[int] | Literal["all"] | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    batch_tokens: int | None = None,
+    between: Callable[[], None] | None = None,
+) -> np.ndarray:
+    """Gives the pooled hidden states of N examples, in their order, from one pass of the encoder.
+
+    Args:
+        model: A stock model on its device, with a head or without; it is left in eval mode.
+        encoded: N examples, one at least.
+        pad_token_id: Of the tokenizer.
+        pooling: "mean" of the tokens, "cls" (the first) or "last".
+        layers: Which hidden states: 0 is the embeddings', `num_hidden_layers` the last layer's; None: the last one
+            alone; "all": each.
+        dtype: Of the result.
+        batch_tokens: Padded tokens of a batch; halved when memory runs out. Default: by device.
+        between: Called before each batch; may raise to stop.
+
+    Returns:
+        (N, D), or (N, layers, D) where layers were named.
+
+    Raises:
+        ValueError: There is no such pooling or layer.
+    """
+    from textxfer.modeling.features import Pooled
+
+    outputs = forward(
+        Pooled(model, pooling, layers),
+        cast(Task, _Keep(dtype)),
+        replace(encoded, targets=None),
+        pad_token_id=pad_token_id,
+        batch_tokens=batch_tokens,
+        between=between,
+    )
+    return outputs.reduced["features"]
+
+
+@dataclass(frozen=True)
+class _Keep:
+    """The one method of a task that `forward` needs of it where there are no targets."""
+
+    dtype: str
+
+    def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, torch.Tensor]:
+        """Keeps the vectors."""
+        import torch
+
+        return {"features": output.to(getattr(torch, self.dtype))}

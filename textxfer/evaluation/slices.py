@@ -1,0 +1,100 @@
+"""Scores of parts of the rows: by the values of a column, by length, by label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from textxfer.evaluation.intervals import intervals
+from textxfer.evaluation.scoring import score
+from textxfer.labels import LabelSet
+from textxfer.records import Predictions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LEAST_ROWS = 10
+"""Rows below which a slice has no interval."""
+MOST_VALUES = 50
+"""Slices of a column; the largest ones."""
+
+
+def parts_of(values: Sequence[Any]) -> dict[str, np.ndarray]:
+    """Gives the places of each value, the largest slice first, the 50 largest at most."""
+    import numpy as np
+
+    names = np.array([str(value) for value in values], dtype=object)
+    found, counts = np.unique(names.astype(str), return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:MOST_VALUES]
+    return {str(found[place]): np.flatnonzero(names == found[place]) for place in order}
+
+
+def quarters(lengths: Sequence[int]) -> dict[str, np.ndarray]:
+    """Gives the places of short, medium and long rows, in quarters: "0 to 40 characters" and so on."""
+    import numpy as np
+
+    sizes = np.asarray(lengths)
+    edges = np.unique(np.quantile(sizes, [0.25, 0.5, 0.75, 1.0], method="higher"))
+    parts, low = {}, int(sizes.min())
+    for edge in edges.tolist():
+        places = np.flatnonzero((sizes >= low) & (sizes <= edge))
+        if len(places):
+            parts[f"{low} to {edge} characters"] = places
+        low = edge + 1
+    return parts
+
+
+def scores_of_slices(
+    predictions: Predictions,
+    slices: Mapping[str, Mapping[str, np.ndarray]],
+    metrics: Iterable[str],
+    labels: LabelSet | None,
+    groups: Sequence[Any] | None = None,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Gives the scores of every slice.
+
+    Args:
+        predictions: Of R rows, with references.
+        slices: Places of rows by kind and name: {"length": {"0 to 40 characters": places}}.
+        metrics: Names.
+        labels: In the order of their ids; None for answers.
+        groups: See `intervals`.
+
+    Returns:
+        {kind: {name: {"rows": n, metric: score, "intervals": {metric: [low, high]}}}}; no intervals for slices of fewer
+        than 10 rows.
+    """
+    names = tuple(metrics)
+    return {
+        kind: {name: _scored(predictions, places, names, labels, groups) for name, places in parts.items()}
+        for kind, parts in slices.items()
+    }
+
+
+def _scored(
+    predictions: Predictions,
+    places: np.ndarray,
+    metrics: tuple[str, ...],
+    labels: LabelSet | None,
+    groups: Sequence[Any] | None,
+) -> dict[str, Any]:
+    part = rows_of(predictions, places)
+    found: dict[str, Any] = {"rows": len(places), **score(part, metrics, labels).values}
+    if len(places) >= LEAST_ROWS:
+        chosen = None if groups is None else [groups[place] for place in places]
+        sure = intervals(part, metrics, labels, chosen, resamples=500).low_high
+        found["intervals"] = {name: list(ends) for name, ends in sure.items()}
+    return found
+
+
+def rows_of(predictions: Predictions, places: np.ndarray) -> Predictions:
+    """Gives the predictions for some rows."""
+
+    def chosen(values: Any) -> Any:
+        if values is None:
+            return None
+        return values[places] if hasattr(values, "ndim") else [values[place] for place in places]
+
+    names = ("ids", "predicted", "references", "probabilities", "scores", "spans")
+    return replace(predictions, **{name: chosen(getattr(predictions, name)) for name in names})

@@ -1,0 +1,266 @@
+"""Rows of train whose label is probably wrong: confident learning (Northcutt et al. 2021, arXiv:1911.00068).
+
+Two probes say how probable each label is of rows that they were not fitted on: logistic regression on what the
+pretrained checkpoint makes of the texts (the mean over tokens, of several layers), and on the texts' spelling (TF-IDF
+of character pieces), which counts half as much. A row is the more suspect the less probable its own label is.
+
+Letters in shapes: R rows, C labels, L layers, D values of a layer.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textxfer.data.drops import cell
+from textxfer.data.findings import row_texts
+from textxfer.errors import DataError, OutputError
+from textxfer.evaluation.features import features
+from textxfer.labels import LabelSet
+from textxfer.records import Encoded
+
+if TYPE_CHECKING:
+    import datasets
+    import numpy as np
+    import torch
+
+FOLDS = 5
+"""Parts of the rows; each is judged by probes that were fitted on the others."""
+WEIGHTS = (2 / 3, 1 / 3)
+"""What the two probes count: features, spelling."""
+INVERSE_PENALTY = 2.0
+MOST_FITTED = 20_000
+"""Rows that a probe is fitted on, drawn from those it may see."""
+MOST_BYTES = 2**29
+"""Of the features; where there are very many rows, fewer layers are taken."""
+COLUMNS = ("id", "text", "given", "suggested", "score", "drop")
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A row whose label is doubtful.
+
+    Attributes:
+        row: Its place in train, from 0.
+        id: Its id.
+        text: Its text or texts.
+        given: Its label.
+        suggested: The label that the probes find most probable, of the others.
+        score: How improbable its label is, 0 to 1.
+    """
+
+    row: int
+    id: str
+    text: str
+    given: str
+    suggested: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """The doubtful rows of train.
+
+    Attributes:
+        found: The most doubtful first.
+        estimated: Rows whose label is wrong, as confident learning estimates their number.
+        judged: Rows that were looked at.
+        unjudged: Labels of so few rows (fewer than 5) that nothing can be said of theirs.
+    """
+
+    found: tuple[Suspect, ...]
+    estimated: int
+    judged: int
+    unjudged: tuple[str, ...]
+
+
+def suspects(
+    model: torch.nn.Module,
+    encoded: Encoded,
+    rows: datasets.Dataset,
+    labels: LabelSet,
+    *,
+    pad_token_id: int,
+    most: int | None = None,
+    seed: int = 0,
+    between: Callable[[float], None] | None = None,
+) -> Suspects:
+    """Finds the rows of train whose label is probably wrong.
+
+    Args:
+        model: The pretrained checkpoint on its device, under any head, before it is trained on these rows.
+        encoded: The rows as examples.
+        rows: R rows with one label each.
+        labels: In the order of their ids.
+        pad_token_id: Of the tokenizer.
+        most: How many to give; default: as many as are estimated to be wrong.
+        seed: Of the parts.
+        between: Called often with the share that is done, 0 to 1; may raise to stop.
+
+    Raises:
+        DataError: Rows have lists of labels, or fewer than two labels have 5 rows.
+    """
+    import numpy as np
+
+    tell = between or (lambda share: None)
+    given = _given(rows, labels)
+    config: Any = model.config
+    layers = _layers(int(config.num_hidden_layers), len(rows) * int(config.hidden_size) * np.dtype(np.float32).itemsize)
+    vectors = features(
+        model, encoded, pad_token_id=pad_token_id, layers=layers, between=lambda share: tell(0.7 * share)
+    )
+    return rank(vectors, given, rows, labels, most=most, seed=seed, between=lambda share: tell(0.7 + 0.3 * share))
+
+
+def rank(
+    vectors: np.ndarray,
+    given: np.ndarray,
+    rows: datasets.Dataset,
+    labels: LabelSet,
+    *,
+    most: int | None = None,
+    seed: int = 0,
+    between: Callable[[float], None] | None = None,
+) -> Suspects:
+    """Finds the suspects by vectors that are there already.
+
+    Args:
+        vectors: What a pretrained model makes of the rows (R, D) or (R, L, D).
+        given: Their label ids (R,).
+        rows: See `suspects`, as for the rest.
+        labels: In the order of their ids.
+        most: How many to give.
+        seed: Of the parts.
+        between: Called with the share that is done.
+    """
+    import numpy as np
+
+    counts = np.bincount(given, minlength=len(labels))
+    judged = np.flatnonzero(counts[given] >= FOLDS)
+    known, own = np.unique(given[judged], return_inverse=True)
+    if len(known) < 2:
+        raise DataError(f"suspects: {len(known)} labels have {FOLDS} rows or more in train; two are needed")
+    texts = row_texts(rows)
+    inputs = _inputs(vectors[judged], [texts[row] for row in judged])
+    probabilities = _out_of_fold(inputs, own, seed, between or (lambda share: None))
+    place = np.arange(len(own))
+    doubt = 1 - probabilities[place, own]
+    others = probabilities.copy()
+    others[place, own] = -1
+    suggested = known[others.argmax(axis=1)]
+    estimated = _estimate(probabilities, own)
+    order = np.argsort(-doubt, kind="stable")[: estimated if most is None else most]
+    found = tuple(
+        Suspect(
+            row=int(judged[at]),
+            id=str(rows[int(judged[at])]["id"]),
+            text=texts[judged[at]],
+            given=labels.names[known[own[at]]],
+            suggested=labels.names[suggested[at]],
+            score=float(doubt[at]),
+        )
+        for at in order
+    )
+    few = tuple(name for name, count in zip(labels.names, counts, strict=True) if 0 < count < FOLDS)
+    return Suspects(found, estimated, len(judged), few)
+
+
+def write(found: Suspects, path: Path) -> None:
+    """Writes a list to review: a row marked "x" in the column `drop` is left out by `dataset.drop`.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8-sig", newline="") as file:  # the mark tells spreadsheets that it is UTF-8
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            for each in found.found:
+                shown = [cell(text) for text in (each.id, each.text, each.given, each.suggested)]
+                writer.writerow([*shown, f"{each.score:.4f}", ""])
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _given(rows: datasets.Dataset, labels: LabelSet) -> np.ndarray:
+    import numpy as np
+
+    values: Sequence[Any] = rows["label"][:]
+    if any(isinstance(value, list) for value in values):
+        raise DataError("suspects: can be found where each row has one label, not where it has any number of labels")
+    return np.array([labels.label2id[value] for value in values], dtype=np.int64)
+
+
+def _layers(depth: int, bytes_of_one: int) -> list[int]:
+    """Gives the layers to take: all with the embeddings, or as many as there is room for, evenly spread from the top."""
+    import numpy as np
+
+    room = int(np.clip(MOST_BYTES // max(bytes_of_one, 1), 1, depth + 1))
+    return sorted({round(layer) for layer in np.linspace(depth, 0, room, endpoint=room > 1)})
+
+
+def _inputs(vectors: np.ndarray, texts: Sequence[str]) -> list[Any]:
+    """Gives what each probe sees: features that are standardised as a whole, and TF-IDF of the spelling."""
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    flat = vectors.reshape(len(vectors), -1).astype(np.float32)
+    flat -= flat.mean(axis=0)
+    flat /= np.maximum(flat.std(axis=0), 1e-6) * np.sqrt(flat.shape[1])
+    spelling = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=50_000)
+    try:
+        return [flat, spelling.fit_transform([text[:MOST_CHARACTERS] for text in texts])]
+    except ValueError:  # there is no spelling in empty texts
+        return [flat]
+
+
+MOST_CHARACTERS = 1000
+"""Of a text whose spelling is looked at."""
+
+
+def _out_of_fold(inputs: Sequence[Any], own: np.ndarray, seed: int, tell: Callable[[float], None]) -> np.ndarray:
+    """Gives the probability of each label for each row (R, C), by probes that did not see the row."""
+    import warnings
+
+    import numpy as np
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold
+
+    rng = np.random.default_rng(seed)
+    probabilities = np.zeros((len(own), own.max() + 1))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    for fold, (seen, unseen) in enumerate(folds.split(own, own)):
+        if len(seen) > MOST_FITTED:
+            seen = rng.permutation(seen)[:MOST_FITTED]
+        for number, (each, weight) in enumerate(zip(inputs, WEIGHTS, strict=False)):
+            tell((fold + number / len(inputs)) / FOLDS)
+            probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=200)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                probe.fit(each[seen], own[seen])
+            probabilities[np.ix_(unseen, probe.classes_)] += weight * probe.predict_proba(each[unseen])
+    tell(1.0)
+    return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def _estimate(probabilities: np.ndarray, own: np.ndarray) -> int:
+    """Gives the number of rows with a wrong label: those off the diagonal of the confident joint.
+
+    A row counts for the label that is most probable among those that are, for it, at least as probable as for the
+    average row that bears them; each given label's counts are scaled to its rows (Northcutt et al. 2021, section 3.1).
+    """
+    import numpy as np
+
+    counts = np.bincount(own)
+    thresholds = np.bincount(own, weights=probabilities[np.arange(len(own)), own]) / counts
+    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
+    sure = confident.max(axis=1) >= 0
+    joint = np.zeros((len(counts), len(counts)))
+    np.add.at(joint, (own[sure], confident.argmax(axis=1)[sure]), 1)
+    scaled = joint * (counts / np.maximum(joint.sum(axis=1), 1))[:, None]
+    return round(float(scaled.sum() - np.trace(scaled)))

@@ -1,0 +1,61 @@
+"""`Pooled`: a backbone that gives one vector a text, of its last layer or of any of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+Pooling = Literal["mean", "cls", "last"]
+"""How token vectors become one: their mean, the first token's, the last token's."""
+
+
+class Pooled(nn.Module):
+    """Gives pooled hidden states; the encoder's, where there is an encoder and a decoder.
+
+    Args:
+        model: A stock model, with a head or without; its weights are shared.
+        pooling: See `Pooling`. Padding never counts; special tokens do.
+        layers: Which hidden states: 0 is the embeddings', `num_hidden_layers` the last layer's; None: the last one
+            alone; "all": each.
+
+    Raises:
+        ValueError: There is no such pooling or layer.
+    """
+
+    def __init__(
+        self, model: nn.Module, pooling: Pooling = "mean", layers: Sequence[int] | Literal["all"] | None = None
+    ) -> None:
+        super().__init__()
+        if pooling not in ("mean", "cls", "last"):
+            raise ValueError(f"pooling must be 'mean', 'cls' or 'last', not {pooling!r}")
+        backbone: Any = getattr(model, str(model.base_model_prefix), model)
+        self.encoder = backbone.get_encoder() if backbone.config.is_encoder_decoder else backbone
+        self.pooling = pooling
+        depth = int(backbone.config.num_hidden_layers)
+        self.layers = tuple(range(depth + 1)) if layers == "all" else tuple(layers) if layers is not None else None
+        if strangers := [layer for layer in self.layers or () if not 0 <= layer <= depth]:
+            raise ValueError(f"there is no layer {strangers[0]}; layers are 0 (the embeddings) to {depth}")
+
+    def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """Gives the vectors (B, D), or (B, layers, D) where layers were named.
+
+        Args:
+            **inputs: Of the stock forward pass, padded on the right, with `attention_mask`.
+        """
+        output = self.encoder(**inputs, output_hidden_states=self.layers is not None, return_dict=True)
+        mask = inputs["attention_mask"]
+        if self.layers is None:
+            pooled: torch.Tensor = self._pool(output.last_hidden_state, mask)
+            return pooled
+        return torch.stack([self._pool(output.hidden_states[layer], mask) for layer in self.layers], dim=1)
+
+    def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        if self.pooling == "cls":
+            return states[:, 0]
+        if self.pooling == "last":
+            return states[torch.arange(len(states), device=states.device), mask.sum(dim=1) - 1]
+        weights = mask.unsqueeze(-1).to(states.dtype)
+        return (states * weights).sum(dim=1) / weights.sum(dim=1)

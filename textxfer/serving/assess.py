@@ -1,0 +1,155 @@
+"""`assess`: how good a saved model is on rows that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from textxfer import registry
+from textxfer.data.columns import select_columns
+from textxfer.errors import DataError
+from textxfer.evaluation.evaluate import Evaluation, evaluate
+from textxfer.evaluation.slices import parts_of, quarters, scores_of_slices
+from textxfer.evaluation.verdict import contexts, verdict
+from textxfer.labels import LabelSet
+from textxfer.records import Split, Splits
+from textxfer.serving.engine import Engine, open_engine
+from textxfer.sources.files import Files
+
+DEFAULT_SPLITS = ("test", "validation", "train")
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What is known of a model on some rows.
+
+    Attributes:
+        metrics: As metrics.json has it, the rows under `test`; with `slices`.
+        records: A line of predictions.jsonl for each row: with its texts and the columns of its slices.
+    """
+
+    metrics: Mapping[str, Any]
+    records: Sequence[Mapping[str, Any]]
+
+
+def assess(
+    model: str,
+    data: Path,
+    *,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    label_delimiter: str | None = None,
+    metrics: Sequence[str] | None = None,
+    slices: Sequence[str] = (),
+    revision: str | None = None,
+    device: str | None = None,
+    precision: Literal["fp32", "auto"] = "fp32",
+    batch_tokens: int | None = None,
+) -> Assessment:
+    """Judges a saved model on labelled rows.
+
+    Args:
+        model: A folder or a Hub id.
+        data: A file, or a folder with a file for each split.
+        split: Of the folder: train, validation or test. Default: the test split if there is one.
+        columns: The data's names of the task's columns, where they differ: {"text": "review"}.
+        label_delimiter: What separates the labels of a row, for several labels a row.
+        metrics: Names. Default: the task's.
+        slices: Columns whose values cut the rows into slices, which get scores of their own.
+        revision: Of a model on the Hub.
+        device: Default: CUDA, then MPS, else the CPU.
+        precision: fp32, or `auto`: bf16 where the device does it well.
+        batch_tokens: Padded tokens of a batch. Default: by device.
+
+    Raises:
+        TextxferError: The rows, their labels or the model are not as they must be; one line for each mistake.
+    """
+    raw = _rows(data, split)
+    missing = [name for name in slices if name not in raw.rows.column_names]
+    if missing:
+        there = raw.rows.column_names
+        raise DataError(*(f"{raw.origin}: has {registry.unknown(name, there, 'column')}" for name in missing))
+    engine = open_engine(model, revision, device=device, precision=precision, batch_tokens=batch_tokens)
+    task = engine.task
+    wanted = {name: name for name in task.required_columns} | dict(columns or {})
+    told = select_columns(Splits(raw), wanted, label_delimiter=label_delimiter).train
+    _check_labels(told, engine.labels)
+    rows = replace(told, label_names=engine.labels.names if engine.labels else None)
+    ready = task.prepare(Splits(rows))[0].train if engine.labels is None else rows
+    if slices and len(ready) != len(raw):
+        raise DataError(f"{raw.origin}: questions with several rows cannot be cut into slices by column")
+    names = tuple(metrics or task.default_metrics)
+    found = _evaluated(engine, ready, names)
+    kinds = {name: parts_of(raw.rows[name][:]) for name in slices} | _own_slices(ready)
+    groups = contexts(ready.rows)
+    told_slices = scores_of_slices(found.predictions, kinds, names, engine.labels, groups)
+    extra = {name: raw.rows[name][:] for name in slices}
+    texts = [name for name in ("text", "text_pair", "question", "context") if name in ready.rows.column_names]
+    records = [
+        {**record, **{name: ready.rows[place][name] for name in texts}, **{name: extra[name][place] for name in slices}}
+        for place, record in enumerate(task.records(found.predictions, engine.labels))
+    ]
+    return Assessment(_metrics(found, names, engine.labels, groups) | {"slices": told_slices}, records)
+
+
+def _rows(data: Path, split: str | None) -> Split:
+    """Gives the rows of a file, or of one split of a folder."""
+    splits = Files(data).load() if data.is_dir() else Splits(Files(data).load().train)
+    there = dict(splits.present())
+    if data.is_dir():
+        wanted = split or next(name for name in DEFAULT_SPLITS if name in there)
+        if wanted not in there:
+            raise DataError(f"{data}: has no {wanted} split; it has {', '.join(there)}")
+        return there[wanted]
+    if split is not None:
+        raise DataError(f"{data}: is one file, and --split chooses among the files of a folder")
+    return there["train"]
+
+
+def _check_labels(split: Split, labels: LabelSet | None) -> None:
+    if labels is None:
+        return
+    values = split.rows["label"][:]
+    seen = {name for value in values for name in (value if isinstance(value, list) else [value])}
+    unknown = sorted(map(str, seen - set(labels.names)))
+    if unknown:
+        known = [f"{split.origin}: {registry.unknown(name, labels.names, 'label')}" for name in unknown[:10]]
+        raise DataError(*known, *([f"and {len(unknown) - 10} more labels"] if len(unknown) > 10 else []))
+
+
+def _own_slices(split: Split) -> dict[str, Any]:
+    rows = split.rows
+    column = "context" if "context" in rows.column_names else "text"
+    kinds: dict[str, Any] = {"length": quarters([len(text) for text in rows[column][:]])}
+    if "label" in rows.column_names and rows["label"][:] and not isinstance(rows["label"][0], list):
+        kinds["label"] = parts_of(rows["label"][:])
+    return kinds
+
+
+def _evaluated(engine: Engine, split: Split, metrics: tuple[str, ...]) -> Evaluation:
+    encoded = engine.task.encode(split.rows, engine.tokenizer, engine.labels)
+    return evaluate(
+        engine.model,
+        engine.task,
+        encoded,
+        split.rows,
+        engine.labels,
+        metrics,
+        pad_token_id=engine.tokenizer.pad_token_id,
+        batch_tokens=engine.batch_tokens,
+        autocast=engine.autocast,
+    )
+
+
+def _metrics(found: Evaluation, names: tuple[str, ...], labels: LabelSet | None, groups: Any) -> dict[str, Any]:
+    scores = found.scores
+    error = {} if scores.calibration_error is None else {"calibration_error": scores.calibration_error}
+    metrics: dict[str, Any] = {"format": 1, "test": dict(scores.values) | error}
+    if scores.per_label:
+        metrics["per_label"] = {"test": scores.per_label}
+    if scores.confusion:
+        metrics["confusion"] = {"test": scores.confusion}
+    told = verdict(found, scores.values, labels, groups).to_metrics("test")
+    return metrics | told | {"num_examples": {"test": scores.num_examples}}
