@@ -165,7 +165,7 @@ def look_at(prepared: Prepared) -> Findings:
 
     rows = prepared.rows
     total = sum(len(split) for _, split in rows.splits.present())
-    truncated = {name: encoded.truncated for name, encoded in prepared.encoded.items()}
+    truncated = {name: prepared.encoded[name].truncated for name, _ in rows.splits.present()}
     most = rows.task.max_length
     return find(rows.splits, rows.labels, max_length=most, truncated=truncated, near=total <= MOST_NEAR)
 

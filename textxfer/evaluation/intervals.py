@@ -45,10 +45,9 @@ def intervals(
     """Gives percentile bootstrap intervals of scores (Efron 1979).
 
     Rows with one label each are drawn label by label: the shares of the labels are taken as given, and only what the
-    model makes of each label is uncertain (labels with fewer than 10 rows are drawn together). Draws whose
-    mean is off the score are centred on it. Label sets and answers
+    model makes of each label is uncertain (labels with fewer than 10 rows are drawn together). Label sets and answers
     are drawn row by row, and where `groups` are given, group by group. A metric that has neither `each` nor `of_counts`
-    is computed anew for each draw, with 500 draws at most.
+    is computed anew for each draw, with 500 draws at most. Draws that are clearly off the score are centred on it.
 
     Args:
         predictions: Of R rows, with references.

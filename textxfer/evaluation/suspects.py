@@ -36,6 +36,8 @@ MOST_FITTED = 20_000
 """Rows that a probe is fitted on, drawn from those it may see."""
 MOST_BYTES = 2**29
 """Of the features; where there are very many rows, fewer layers are taken."""
+MOST_CHARACTERS = 1000
+"""Of a text whose spelling is looked at."""
 COLUMNS = ("id", "text", "given", "suggested", "score", "drop")
 
 
@@ -196,11 +198,13 @@ def _given(rows: datasets.Dataset, labels: LabelSet) -> np.ndarray:
 
 
 def _layers(depth: int, bytes_of_one: int) -> list[int]:
-    """Gives the layers to take: all with the embeddings, or as many as there is room for, evenly spread from the top."""
+    """Gives the layers to take: all with the embeddings, or as many as there is room for, from the top evenly."""
     import numpy as np
 
-    room = int(np.clip(MOST_BYTES // max(bytes_of_one, 1), 1, depth + 1))
-    return sorted({round(layer) for layer in np.linspace(depth, 0, room, endpoint=room > 1)})
+    room = max(MOST_BYTES // bytes_of_one, 1)
+    if room > depth:
+        return list(range(depth + 1))
+    return sorted({round(layer) for layer in np.linspace(depth, 0, room, endpoint=False)})
 
 
 def _inputs(vectors: np.ndarray, texts: Sequence[str]) -> list[Any]:
@@ -216,10 +220,6 @@ def _inputs(vectors: np.ndarray, texts: Sequence[str]) -> list[Any]:
         return [flat, spelling.fit_transform([text[:MOST_CHARACTERS] for text in texts])]
     except ValueError:  # there is no spelling in empty texts
         return [flat]
-
-
-MOST_CHARACTERS = 1000
-"""Of a text whose spelling is looked at."""
 
 
 def _out_of_fold(inputs: Sequence[Any], own: np.ndarray, seed: int, tell: Callable[[float], None]) -> np.ndarray:

@@ -15,13 +15,12 @@ COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 def section(run: RunFiles) -> Section | None:
     """Gives the reliability diagram and the risk-coverage curve; None where metrics.json has neither."""
-    calibration, selective = run.metrics.get("calibration") or {}, run.metrics.get("selective") or {}
+    calibration, selective = run.metrics.get("calibration") or {}, run.of_split("selective")
     figures = []
     if calibration.get("bins"):
         figures.append(_reliability(calibration))
-    points = selective.get("points") or selective
-    if points.get("coverage"):
-        figures.append(_risk(points, selective.get("area", selective.get("aurc"))))
+    if selective.get("points"):
+        figures.append(_risk(selective["points"], selective["area"]))
     if not figures:
         return None
     return Section("confidence", "Confidence", [Figures(figures)], _lead(calibration))
@@ -29,22 +28,22 @@ def section(run: RunFiles) -> Section | None:
 
 def _lead(calibration: Mapping[str, Any]) -> str:
     """Says what calibration did to the error, on the rows that it was fitted on."""
-    before, after = ((calibration.get(when) or {}).get("calibration_error") for when in ("before", "after"))
-    temperature = calibration.get("temperature")
-    if before is None or after is None:
+    if not calibration:
         return ""
+    before, after, temperature = calibration["before"], calibration["after"], calibration["temperature"]
     if temperature is None:
-        return f"Not calibrated: probabilities are as they were trained, with a calibration error of {score(before)}."
+        return (
+            f"Not calibrated: as trained, the calibration error on validation is {score(before['calibration_error'])}."
+        )
     by = "a temperature for each label" if isinstance(temperature, Sequence) else f"temperature {temperature:.2f}"
+    moved = [f"{score(before[figure])} to {score(after[figure])}" for figure in ("nll", "calibration_error")]
     return (
-        f"Calibrated by {by}: on validation the calibration error was {score(before)} and is {score(after)}; 0 is best."
+        f"Calibrated by {by}, which took the loss on validation from {moved[0]}, the calibration error from {moved[1]}."
     )
 
 
 def _reliability(calibration: Mapping[str, Any]) -> Figure:
-    bins = calibration["bins"]
-    sides = bins if isinstance(bins, Mapping) else {"after": bins}
-    before, after = _bins(sides.get("before") or ()), _bins(sides.get("after") or ())
+    before, after = (_bins(calibration["bins"][when]) for when in ("before", "after"))
     before = [] if before == after else before
     told = "; ".join(f"at confidence {score(one.confidence)} {score(one.accuracy)} are right" for one in after)
     svg = plots.reliability("reliability", "Reliability", f"{told}.", before, after)
@@ -66,23 +65,22 @@ def _reliability(calibration: Mapping[str, Any]) -> Figure:
 
 
 def _bins(found: Sequence[Mapping[str, Any]]) -> list[plots.Bin]:
-    return [plots.Bin(one["confidence"], one["accuracy"], int(one["count"])) for one in found if one.get("count")]
+    return [plots.Bin(one["confidence"], one["accuracy"], int(one["count"])) for one in found]
 
 
-def _risk(points: Mapping[str, Sequence[float]], area: float | None) -> Figure:
-    coverage, risk, least = points["coverage"], points["risk"], points.get("confidence")
+def _risk(points: Mapping[str, Sequence[float]], area: float) -> Figure:
+    coverage, risk, least = points["coverage"], points["risk"], points["confidence"]
     near = [min(range(len(coverage)), key=lambda place: abs(coverage[place] - wanted)) for wanted in COVERAGES]
     places = sorted(set(near))
     told = "; ".join(f"{percent(coverage[place])} answered: {score(risk[place])} wrong" for place in places)
     svg = plots.risk_coverage("risk", "Risk and coverage", f"{told}.", coverage, risk)
-    columns = [Column("Rows answered", "score"), Column("Of these wrong", "score")]
-    columns += [Column("Least confidence", "score")] if least else []
-    rows = [(coverage[place], risk[place], *([least[place]] if least else [])) for place in places]
+    columns = [Column(name, "score") for name in ("Rows answered", "Of these wrong", "Least confidence")]
+    rows = [(coverage[place], risk[place], least[place]) for place in places]
     reading = (
         "If only the surest rows are answered (across: how many), this share of them is wrong (up). A curve that falls "
-        "towards the left means that confidence tells right from wrong."
+        "towards the left means that confidence tells right from wrong. The area under it is "
+        f"{score(area)}; less is better. The least confidence is what `min_confidence` of a pipeline takes."
     )
-    reading += "" if area is None else f" Area under it: {score(area)}; less is better."
     legend = [("line first", "errors among the answered"), ("line dotted muted", "all rows answered")]
     table = Table("Risk and coverage, numbers", columns, rows, folded=True)
     return Figure("Risk and coverage", svg, reading, table, legend)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textxfer.report.pieces import Block, Column, Section, Sentences, Table
@@ -16,41 +16,31 @@ MOST_CHARACTERS = 400
 
 
 def findings(run: RunFiles) -> Section | None:
-    """Gives what findings.json says: its lines, and the examples of each kind to unfold."""
+    """Gives what findings.json says: a sentence for each finding, and its examples to unfold."""
     if not run.findings:
         return None
-    lines = [str(line) for line in run.findings.get("lines") or ["The checks found nothing to report."]]
-    blocks: list[Block] = [Sentences(lines)]
-    for kind, found in run.findings.items():
-        if kind != "lines":
-            blocks += _examples(kind.replace("_", " ").capitalize(), found)
-    reading = (
-        "Found before training, on all splits. Rows of test that are in train make a model look better than it is."
-    )
-    return Section("data", "Data checks", blocks, "", reading)
+    blocks: list[Block] = []
+    for found in run.findings.get("findings") or ():
+        blocks.append(Sentences([found["message"]]))
+        if found.get("examples"):
+            blocks.append(_examples(found["examples"]))
+    lead = "" if blocks else "The checks found nothing that should be known."
+    reading = "Found before training, on all splits, the worst first."
+    return Section("data", "Data checks", blocks, lead, reading)
 
 
-def _examples(kind: str, found: Any) -> Iterator[Table]:
-    """Gives a folded table of the examples of one kind, whatever their columns."""
-    examples = found.get("examples") if isinstance(found, Mapping) else found
-    if not isinstance(examples, Sequence) or isinstance(examples, str) or not examples:
-        return
-    records = [example if isinstance(example, Mapping) else {"example": example} for example in examples]
-    names = list(dict.fromkeys(name for record in records for name in record))
-    rows = [tuple(_cell(record.get(name)) for name in names) for record in records[:MOST_EXAMPLES]]
-    more = f", the first {MOST_EXAMPLES}" if len(records) > MOST_EXAMPLES else ""
-    columns = [Column(name.replace("_", " ").capitalize(), "long") for name in names]
-    yield Table(f"{kind}: {plural(len(records), 'example')}{more}", columns, rows, folded=True)
-
-
-def _cell(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, Mapping):
-        value = ", ".join(f"{key}: {part}" for key, part in value.items())
-    elif isinstance(value, (list, tuple)):
-        value = ", ".join(map(str, value))
-    return shortened(str(value), MOST_CHARACTERS)
+def _examples(examples: Sequence[Mapping[str, Any]]) -> Table:
+    columns = [Column("Split"), Column("Row", "id"), Column("Text", "long"), Column("About", "label")]
+    rows = [
+        (
+            example.get("split"),
+            example.get("id"),
+            shortened(str(example.get("text", "")), MOST_CHARACTERS),
+            example.get("about"),
+        )
+        for example in examples[:MOST_EXAMPLES]
+    ]
+    return Table(plural(len(rows), "example"), columns, rows, folded=True)
 
 
 def suspects(run: RunFiles) -> Section | None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from textxfer.evaluation.evaluate import Evaluation, evaluate, evaluate_logits
 from textxfer.evaluation.finishing import Finished, Labelled, finish
 from textxfer.records import Batch, Scores
-from textxfer.training.network import Network
 from textxfer.training.stopping import StopSignal
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from textxfer.training.assemble import Prepared
+    from textxfer.training.network import Network
 
 LEAST_WATCHED, MOST_WATCHED = 100, 2000
 
@@ -84,7 +84,8 @@ class Judge:
         """
         rows, finished = self.prepared.rows, None
         evaluations = {"validation": self.final("validation")} if rows.splits.validation is not None else {}
-        if evaluations and self.prepared.recipe.calibrate == "auto" and rows.labels is not None:
+        calibrates = self.prepared.recipe.calibrate == "auto" and rows.labels is not None
+        if evaluations and calibrates and evaluations["validation"].logits is not None:
             reserved = self._labelled(self.final("reserved")) if rows.splits.reserved is not None else None
             finished = finish(self.network.model, rows.task, self._labelled(evaluations["validation"]), reserved)
             evaluations["validation"] = self._calibrated(evaluations["validation"], finished)

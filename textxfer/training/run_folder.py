@@ -167,7 +167,7 @@ class RunFolder:
     def read_lines(self, name: str) -> list[dict[str, Any]]:
         """Reads a file of JSON lines; there are none where it is missing."""
         path = self.path / name
-        return [json.loads(line) for line in path.open(encoding="utf-8")] if path.exists() else []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
     def write_json(self, name: str, data: Any) -> None:
         """Writes a JSON file, whole or not at all."""

@@ -79,5 +79,5 @@ def test_scores_go_to_tensorboard(recipe: Any, reviews: Any) -> None:
 
 
 def test_a_tracker_that_is_not_there_is_an_error_before_training(recipe: Any, reviews: Any) -> None:
-    with pytest.raises(RecipeError, match="train.trackers: comet_ml: not installed; `pip install comet-ml`"):
+    with pytest.raises(RecipeError, match=r"train.trackers: comet_ml: not installed; `pip install comet-ml`"):
         textxfer.run_recipe(recipe(train={"trackers": ["comet_ml"]}), splits=reviews)

@@ -66,16 +66,19 @@ def metrics_of(labels: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> dic
     rows = zip(*(column.tolist() for column in columns), strict=True)
     keys = ("precision", "recall", "f1", "support")
     per_label = {label: dict(zip(keys, row, strict=True)) for label, row in zip(order, rows, strict=True)}
+    counts = confusion_matrix(truth, said, labels=order).tolist() if len(order) > 1 else [[len(lines)]]
     accuracy, f1 = float(hit.mean()), float(f1_score(truth, said, average="macro", zero_division=0))
     by_risk = np.argsort(-sure)
     kept = np.arange(1, len(lines) + 1)
+    risk = np.cumsum(~hit[by_risk]) / kept
+    points = {"coverage": (kept / len(lines)).tolist(), "risk": risk.tolist(), "confidence": sure[by_risk].tolist()}
     scores = {"accuracy": accuracy, "macro_f1": f1, "calibration_error": 0.04}
     return {
         "format": 1,
         "validation": {name: value * 0.99 for name, value in scores.items()},
         "test": scores,
         "per_label": {"test": per_label},
-        "confusion": {"test": {"labels": order, "counts": confusion_matrix(truth, said, labels=order).tolist()}},
+        "confusion": {"test": {"labels": order, "counts": counts}},
         "intervals": {"test": {name: [max(value - 0.03, 0), min(value + 0.03, 1)] for name, value in scores.items()}},
         "detectable": {"test": {"accuracy": 0.042, "macro_f1": 0.047}},
         "calibration": {
@@ -84,14 +87,7 @@ def metrics_of(labels: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> dic
             "after": {"calibration_error": 0.041, "nll": 0.52},
             "bins": {"before": bins_of(sure**0.5, hit), "after": bins_of(sure, hit)},
         },
-        "selective": {
-            "area": 0.031,
-            "points": {
-                "coverage": (kept / len(lines)).tolist(),
-                "risk": (np.cumsum(~hit[by_risk]) / kept).tolist(),
-                "confidence": sure[by_risk].tolist(),
-            },
-        },
+        "selective": {"test": {"area": 0.031, "points": points}},
         "without_leaks": {"rows": 7, "test": {"accuracy": accuracy - 0.011, "macro_f1": f1 - 0.012}},
         "overfitting": {
             "sentence": "Train loss fell to 0.11 while validation stayed at 0.52: try fewer epochs.",
@@ -131,16 +127,24 @@ def log() -> list[dict[str, Any]]:
 
 
 FINDINGS = {
-    "lines": [
-        "7 test rows also stand in train, or nearly so.",
-        "3 texts stand in train twice with different labels.",
-        "The label travel has 12 times as many rows as culture.",
+    "num_rows": {"train": 4800, "test": 200},
+    "leaked_test_rows": 7,
+    "findings": [
+        {
+            "kind": "leak_test",
+            "message": "test: 7 of 200 rows (3.5%) stand in train too (2 equal, 5 nearly): scores on them flatter the model",
+            "count": 7,
+            "examples": [
+                {"split": "test", "row": 5, "id": "test-4", "text": "the soup came cold", "about": "equals train row 9"}
+            ],
+        },
+        {
+            "kind": "imbalance",
+            "message": "train: travel has 12 times as many rows as culture",
+            "count": 1,
+            "examples": [],
+        },
     ],
-    "near_duplicates": {
-        "rows": 7,
-        "examples": [{"split": "test", "row": "test-4", "text": "the soup came cold", "other": "The soup came cold!"}],
-    },
-    "conflicts": [{"text": "a film about bees", "labels": ["culture", "science"]}],
 }
 
 

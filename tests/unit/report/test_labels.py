@@ -68,7 +68,7 @@ def test_of_many_labels_the_most_confused_are_drawn(report: Report, tmp_path: Pa
 
 
 def test_a_thousand_labels_stay_small(report: Report, tmp_path: Path) -> None:
-    found = report(write_run(tmp_path, labels=1000, rows=1500))
+    found = report(write_run(tmp_path, labels=1000, rows=300))
     assert "The 30 worst of 1,000 labels by F1" in found.words("labels")
     assert "labels without rows in this split: their scores say nothing." in found.words("labels")
     assert len(found.html.encode()) < 1_000_000

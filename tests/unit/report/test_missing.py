@@ -54,6 +54,8 @@ def test_a_missing_file_takes_no_more_than_its_sections(
     [
         ("confusion", {"confusion"}),
         ("per_label", {"labels"}),
+        ("calibration", set()),
+        ("selective", set()),
         ("intervals", set()),
         ("detectable", set()),
         ("without_leaks", set()),
@@ -141,3 +143,28 @@ def test_damaged_metrics_are_an_error(copy: Path, content: str) -> None:
     (copy / "metrics.json").write_text(content)
     with pytest.raises(OutputError, match=r"metrics\.json: cannot be read: .*--overwrite"):
         render(copy)
+
+
+def test_without_calibration_and_risk_there_is_no_such_section(copy: Path, report: Report) -> None:
+    change(copy, calibration=None, selective=None)
+    assert "confidence" not in report(copy).sections
+
+
+def test_an_uncalibrated_model_says_so(copy: Path, report: Report) -> None:
+    calibration = json.loads((copy / "metrics.json").read_text())["calibration"]
+    bins = {when: calibration["bins"]["after"] for when in ("before", "after")}
+    change(copy, calibration=calibration | {"temperature": None, "after": calibration["before"], "bins": bins})
+    found = report(copy)
+    assert "Not calibrated: as trained, the calibration error on validation is 0.118." in found.words("confidence")
+    assert "the saved model" in found.words("confidence")
+
+
+def test_each_label_may_have_its_temperature(copy: Path, report: Report) -> None:
+    calibration = json.loads((copy / "metrics.json").read_text())["calibration"]
+    change(copy, calibration=calibration | {"temperature": [1.0, 2.0]})
+    assert "Calibrated by a temperature for each label" in report(copy).words("confidence")
+
+
+def test_checks_that_found_nothing_say_so(copy: Path, report: Report) -> None:
+    write_json(copy, "findings.json", {"num_rows": {"train": 3}, "findings": []})
+    assert "The checks found nothing that should be known." in report(copy).words("data")

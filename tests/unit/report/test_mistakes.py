@@ -74,7 +74,9 @@ def test_texts_of_all_kinds_stay_texts(report: Report, tmp_path: Path, kind: str
     write_json(tmp_path, "metrics.json", {"format": 1, "test": {"accuracy": 0.0}})
     line = {"id": text[:300], "reference": "a", "prediction": "b", "text": text, "text_pair": text, "column": text[:20]}
     write_lines(tmp_path, "predictions.jsonl", [line, line | {"column": "else"}])
-    write_json(tmp_path, "findings.json", {"lines": [text], "some": {"examples": [{"text": text}]}})
+    write_json(
+        tmp_path, "findings.json", {"findings": [{"message": text, "examples": [{"text": text, "about": text}]}]}
+    )
     (tmp_path / "suspects.csv").write_text(
         'id,text,given,suggested,score,drop\n1,"' + text[:99].replace("\x00", "").replace("\ud800", "") + '",a,b,0.5,\n'
     )
