@@ -113,7 +113,7 @@ class Job:
             conclusion,
             labels=rows.labels,
             overfitting=self._overfitting(),
-            leaked=self.findings.leaked_test_rows if self.findings is not None else (),
+            leaked=self.findings.leaked_test_rows.tolist() if self.findings is not None else (),
             plan=self.prepared.plan,
             progress=progress,
             frozen=training.frozen,

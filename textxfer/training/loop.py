@@ -41,7 +41,7 @@ def fit(
         plan: Says which examples, which rate, and when to evaluate, log and save.
         progress: Where the run is; a new one, or one that was saved.
         best: Evaluates and keeps the best weights; None trains to the last step and keeps those.
-        watch: Scores a sample of the training rows beside each evaluation.
+        watch: Scores a sample of the training rows.
         check_stop: Called between two steps; may raise `StopRequested`.
         save: Saves everything needed to resume.
         observers: Told what happens.
@@ -53,18 +53,12 @@ def fit(
     """
     clock, ledger = _Clock(progress), _Ledger(stepper, plan, progress, name_rows)
     stepper.go_on_with(progress.micro_batch_size)
-    saved_step = progress.step
-    batches = plan.batches(progress.step)
+    saved_step, batches = progress.step, plan.batches(progress.step)
     tell(observers, "on_start", progress.step, plan.steps, plan.batch_size)
     try:
         while True:
             if best and plan.evaluates_after(progress.step) and progress.evaluated_step < progress.step:
-                at = progress.step, plan.epoch(progress.step)
-                on_train = watch() if watch is not None else None
-                scores, is_best = best.look(progress)
-                if on_train is not None:
-                    tell(observers, "on_scores", *at, "train", on_train, False)
-                tell(observers, "on_scores", *at, "validation", scores, is_best)
+                _evaluate(best, watch, progress, plan.epoch(progress.step), observers)
             if plan.saves_after(progress.step) and saved_step < progress.step:
                 clock.stop()
                 save()
@@ -88,6 +82,17 @@ def fit(
     finally:
         clock.stop()
         tell(observers, "on_end")
+
+
+def _evaluate(
+    best: Best, watch: Callable[[], Scores] | None, progress: Progress, epoch: float, observers: Sequence[Observer]
+) -> None:
+    """Evaluates; the sample of training rows first, so that an evaluation that is cut off is repeated as a whole."""
+    on_train = watch() if watch is not None else None
+    scores, is_best = best.look(progress)
+    if on_train is not None:
+        tell(observers, "on_scores", progress.step, epoch, "train", on_train, False)
+    tell(observers, "on_scores", progress.step, epoch, "validation", scores, is_best)
 
 
 class _Clock:

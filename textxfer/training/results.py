@@ -49,33 +49,21 @@ def results(
         evaluate_seconds: Time of the final evaluations.
         total_seconds: Time of everything, in all parts of an interrupted run.
     """
-    scores = {name: evaluation.scores for name, evaluation in conclusion.evaluations.items()}
     train_seconds = progress.seconds + prefix_seconds
-    metrics: dict[str, Any] = {"format": 1}
-    metrics |= {name: _values(score) for name, score in scores.items()}
-    if any(score.per_label for score in scores.values()):
-        metrics["per_label"] = {name: score.per_label for name, score in scores.items()}
-    if any(score.confusion for score in scores.values()):
-        metrics["confusion"] = {name: score.confusion for name, score in scores.items() if score.confusion}
-    if "test" in conclusion.evaluations and splits.test is not None:
-        tested = conclusion.evaluations["test"]
-        metrics |= verdict(tested, tested.scores.values, labels, contexts(splits.test.rows)).to_metrics("test")
-        if len(leaked):
-            metrics["without_leaks"] = _without(tested, leaked, labels)
-    if conclusion.finished is not None:
-        metrics["calibration"] = conclusion.finished.calibration.to_dict()
-    if overfitting is not None:
-        metrics["overfitting"] = overfitting.to_dict()
-    return metrics | {
-        "timing": {
-            "train_seconds": round(train_seconds, 3),
-            "prefix_seconds": round(prefix_seconds, 3),
-            "evaluate_seconds": round(evaluate_seconds, 3),
-            "total_seconds": round(total_seconds, 3),
-            "examples_per_second": round(
-                plan.examples(progress.step) / max(progress.seconds + prefix_seconds, 1e-9), 3
-            ),
-        },
+    examples_per_second = plan.examples(progress.step) / max(train_seconds, 1e-9)
+    timing = {
+        "train_seconds": train_seconds,
+        "prefix_seconds": prefix_seconds,
+        "evaluate_seconds": evaluate_seconds,
+        "total_seconds": total_seconds,
+        "examples_per_second": examples_per_second,
+    }
+    return {
+        "format": 1,
+        **_scores(conclusion),
+        **_trust(conclusion, splits, labels, leaked),
+        **({"overfitting": overfitting.to_dict()} if overfitting is not None else {}),
+        "timing": {name: round(seconds, 3) for name, seconds in timing.items()},
         "padding_share": round(plan.padding, 4),
         "trainable_parameters": frozen.trainable,
         "total_parameters": frozen.total,
@@ -84,6 +72,30 @@ def results(
         "stopped_early": progress.stopped_early,
         "num_examples": {name: len(split) for name, split in splits.present(reserved=True)},
     }
+
+
+def _scores(conclusion: Conclusion) -> dict[str, Any]:
+    """Gives the scores of each split, by label and as confusion too."""
+    scores = {name: evaluation.scores for name, evaluation in conclusion.evaluations.items()}
+    metrics: dict[str, Any] = {name: _values(each) for name, each in scores.items()}
+    if any(each.per_label for each in scores.values()):
+        metrics["per_label"] = {name: each.per_label for name, each in scores.items()}
+    if any(each.confusion for each in scores.values()):
+        metrics["confusion"] = {name: each.confusion for name, each in scores.items() if each.confusion}
+    return metrics
+
+
+def _trust(conclusion: Conclusion, splits: Splits, labels: LabelSet | None, leaked: Sequence[int]) -> dict[str, Any]:
+    """Gives how far the scores and probabilities can be trusted."""
+    metrics: dict[str, Any] = {}
+    if "test" in conclusion.evaluations and splits.test is not None:
+        tested = conclusion.evaluations["test"]
+        metrics |= verdict(tested, tested.scores.values, labels, contexts(splits.test.rows)).to_metrics("test")
+        if len(leaked):
+            metrics["without_leaks"] = _without(tested, leaked, labels)
+    if conclusion.finished is not None:
+        metrics["calibration"] = conclusion.finished.calibration.to_dict()
+    return metrics
 
 
 def _without(tested: Evaluation, leaked: Sequence[int], labels: LabelSet | None) -> dict[str, Any]:

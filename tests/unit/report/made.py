@@ -132,7 +132,7 @@ FINDINGS = {
     "findings": [
         {
             "kind": "leak_test",
-            "message": "test: 7 of 200 rows (3.5%) stand in train too (2 equal, 5 nearly): scores on them flatter the model",
+            "message": "test: 7 of 200 rows (3.5%) stand in train too (2 equal, 5 nearly)",
             "count": 7,
             "examples": [
                 {"split": "test", "row": 5, "id": "test-4", "text": "the soup came cold", "about": "equals train row 9"}
