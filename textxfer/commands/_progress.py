@@ -15,7 +15,10 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
         return
     from tqdm import tqdm
 
-    with tqdm(
-        total=100, desc=what, file=sys.stderr, leave=False, bar_format="{desc}: {percentage:3.0f}%|{bar}|"
-    ) as bar:
-        yield lambda share: bar.update(round(100 * share) - bar.n) and None
+    shape = "{desc}: {percentage:3.0f}%|{bar}|"
+    with tqdm(total=100, desc=what, file=sys.stderr, leave=False, bar_format=shape) as bar:
+
+        def tell(share: float) -> None:
+            bar.update(round(100 * share) - bar.n)
+
+        yield tell

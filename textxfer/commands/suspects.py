@@ -90,5 +90,5 @@ def _lines(found: Suspects, path: Path) -> Iterator[str]:
         text = cell(each.text)
         shown = f"{text[:WIDTH]}..." if len(text) > WIDTH else text
         yield f"{each.score:6.3f}  {cell(each.given)} -> {cell(each.suggested)}  {cell(each.id)}  {shown}"
-    yield f"\n{path}: {len(found.found):,} rows, the most doubtful first. Write x in the column `drop` of those to leave"
-    yield f"out, and `drop: {path.name}` under `dataset:` in the recipe (a path relative to it)."
+    yield f"\n{path}: {len(found.found):,} rows, the most doubtful first. Write x in the column `drop` of those to"
+    yield f"leave out, and `drop: {path.name}` under `dataset:` in the recipe (a path relative to it)."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from textxfer.data.batching import collate
 from textxfer.evaluation.forward import forward
 from textxfer.records import Batch, Encoded
 from textxfer.tasks import Task
@@ -26,7 +27,7 @@ def features(
     layers: Sequence[int] | Literal["all"] | None = None,
     dtype: Literal["float32", "float16"] = "float32",
     batch_tokens: int | None = None,
-    between: Callable[[], None] | None = None,
+    between: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Gives the pooled hidden states of N examples, in their order, from one pass of the encoder.
 
@@ -39,7 +40,7 @@ def features(
             alone; "all": each.
         dtype: Of the result.
         batch_tokens: Padded tokens of a batch; halved when memory runs out. Default: by device.
-        between: Called before each batch; may raise to stop.
+        between: Called before each batch with the share that is done, 0 to 1; may raise to stop.
 
     Returns:
         (N, D), or (N, layers, D) where layers were named.
@@ -49,13 +50,22 @@ def features(
     """
     from textxfer.modeling.features import Pooled
 
+    bare, device, done = replace(encoded, targets=None), next(model.parameters()).device, 0
+
+    def batch_of(indices: np.ndarray) -> Batch:
+        nonlocal done
+        if between is not None:
+            between(min(done / len(bare), 1.0))  # a batch that was halved counts twice
+        done += len(indices)
+        return collate(bare, indices, pad_token_id=pad_token_id, device=device)
+
     outputs = forward(
         Pooled(model, pooling, layers),
         cast(Task, _Keep(dtype)),
-        replace(encoded, targets=None),
+        bare,
         pad_token_id=pad_token_id,
         batch_tokens=batch_tokens,
-        between=between,
+        batch_of=batch_of,
     )
     return outputs.reduced["features"]
 

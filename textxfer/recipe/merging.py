@@ -15,8 +15,8 @@ from textxfer.recipe.schema import SHORTHANDS
 PACKAGE = "package:"
 BELONG_TO = {
     ("checkpoint", "id"): ("revision",),
-    ("dataset", "path"): ("hub", "config", "revision"),
-    ("dataset", "hub"): ("path", "config", "revision"),
+    ("dataset", "path"): ("hub", "config", "revision", "drop"),
+    ("dataset", "hub"): ("path", "config", "revision", "drop"),
 }
 """Naming the one takes back the others that the base recipe named: they belong to another checkpoint or data set."""
 
@@ -105,8 +105,9 @@ def _cut_revision(document: Document, folder: Path) -> None:
 
 def _make_absolute(data: dict[str, Any], folder: Path) -> None:
     dataset, checkpoint, plugins = data.get("dataset"), data.get("checkpoint"), data.get("plugins")
-    if isinstance(dataset, dict) and isinstance(dataset.get("path"), str):
-        dataset["path"] = _inside(folder, dataset["path"])
+    for key in ("path", "drop"):
+        if isinstance(dataset, dict) and isinstance(dataset.get(key), str):
+            dataset[key] = _inside(folder, dataset[key])
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get("id"), str):
         name = checkpoint["id"]
         local = _inside(folder, name)

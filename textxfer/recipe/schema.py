@@ -58,8 +58,9 @@ class Recipe(Section):
         Running the result again, from the same place, repeats the run.
         """
         data = self.model_dump(mode="json", exclude={"extends"})  # it was followed when the recipe was read
-        if self.dataset.path is not None:
-            data["dataset"]["path"] = _relative(self.dataset.path, folder)
+        for key, path in (("path", self.dataset.path), ("drop", self.dataset.drop)):
+            if path is not None:
+                data["dataset"][key] = _relative(path, folder)
         if os.path.isabs(self.checkpoint.id):
             data["checkpoint"]["id"] = _relative(self.checkpoint.id, folder)
         data["plugins"] = [_relative(plugin, folder) for plugin in self.plugins]

@@ -108,6 +108,9 @@ class Dataset(Section):
     """Column of the answers, `{text: [...], answer_start: [...]}` (question answering)."""
     limit: PositiveInt | None = None
     """Use only the first rows of each split, for a quick try."""
+    drop: str | None = None
+    """A list (csv) of training rows to leave out: those with x in its column `drop`. `textxfer suspects` writes such
+    lists, for review. Relative to the recipe."""
     validation_fraction: Fraction = 0.1
     """Share of the training rows cut off for validation where there is no validation split; 0 trains on all rows and
     keeps the last weights."""
