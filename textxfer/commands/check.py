@@ -1,4 +1,4 @@
-"""`textxfer check RECIPE`: finds the mistakes that a run would, without loading a model, and describes the rows."""
+"""`textxfer check RECIPE`: finds the mistakes that a run would, without loading a model, and looks through the rows."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ QUANTILES = (50, 90, 95, 99)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     add_recipe_arguments(parser, "task.max_length=64")
+    parser.add_argument("--fast", action="store_true", help="do not look for texts that are nearly equal")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -39,7 +40,11 @@ def execute(arguments: argparse.Namespace) -> int:
     _print(_rows_lines(rows))
     prepared = encode_rows(recipe, rows)
     _print(_token_lines(prepared))
-    _print([*prepared.rows.notes, f"{arguments.recipe}: nothing is wrong; {prepared.plan.steps} steps to train"])
+    findings = _findings(prepared, near=not arguments.fast)
+    _print([*findings, ""] if findings else [])
+    known = f", {len(findings)} things to know of the rows (above)" if findings else ""
+    steps = f"{prepared.plan.steps} steps to train"
+    _print([*prepared.rows.notes, f"{arguments.recipe}: nothing is wrong{known}; {steps}"])
     return 0
 
 
@@ -88,6 +93,25 @@ def _token_lines(prepared: Prepared) -> Iterator[str]:
         lines.append([name, *cells])
     yield from _table(head, lines)
     yield f"max_length {task.max_length}" + (f", stride {getattr(task, 'stride', 0)}" if windows else "")
+
+
+def _findings(prepared: Prepared, near: bool) -> list[str]:
+    """Gives what somebody should know of the rows before a score is believed."""
+    from textxfer.commands._progress import progress
+    from textxfer.data.findings import find
+
+    rows = prepared.rows
+    truncated = {name: prepared.encoded[name].truncated for name, _ in rows.splits.present()}
+    with progress("looking through the rows") as between:
+        found = find(
+            rows.splits,
+            rows.labels,
+            max_length=rows.task.max_length,
+            truncated=truncated,
+            near=near,
+            between=between,
+        )
+    return found.lines()
 
 
 def _full_lengths(prepared: Prepared, name: str) -> np.ndarray:

@@ -70,7 +70,7 @@ def suspects(run: RunFiles) -> Section | None:
         lead += f" The first {len(shown)} are below; suspects.csv has all."
     reading = (
         "A model trained on the other rows is sure of another label than the one given. Look at them from the top: not "
-        "all are wrong, and a row can be right and odd."
+        "all are wrong, and a row can be right and odd. The score says how improbable the given label is."
     )
     return Section("suspects", "Label-noise suspects", [Table("Suspects", columns, rows, sortable=True)], lead, reading)
 

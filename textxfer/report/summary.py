@@ -120,10 +120,10 @@ def _card(run: RunFiles, name: str, value: float) -> Card:
 
 
 def _leaks(run: RunFiles) -> str:
-    leaks: Any = run.metrics.get("without_leaks") or {}
-    if not leaks.get("test"):
+    leaks: Any = run.metrics.get("without_leaks")
+    if not leaks:
         return ""
+    kept, leaked = leaks["rows"], run.num_rows - leaks["rows"]
+    said = f"{plural(leaked, 'test row')} {'is' if leaked == 1 else 'are'} also in train, or nearly so."
     scores = ", ".join(f"{words.within(name)} {score(value)}" for name, value in leaks["test"].items())
-    rows = leaks.get("rows", 0)
-    are, them = ("is", "it") if rows == 1 else ("are", "them")
-    return f"{plural(rows, 'test row')} {are} also in train, or nearly so. Without {them}: {scores}."
+    return f"{said} On the other {count(kept)}: {scores}." if scores else said

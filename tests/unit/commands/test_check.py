@@ -44,7 +44,9 @@ def test_rows_labels_and_tokens_are_described(shell: Callable[..., Any], write: 
     assert table["bad"] == ["16", "2", "2"]
     assert table["tokens"] == ["50%", "90%", "95%", "99%", "max", "truncated"]
     assert [*table["train"][:0], table["train"][-1]] == ["0.0%"]
-    assert out.splitlines()[-1] == "r.yaml: nothing is wrong; 8 steps to train"
+    last = out.splitlines()[-1]
+    assert last.startswith("r.yaml: nothing is wrong, ")
+    assert last.endswith(" things to know of the rows (above); 8 steps to train")
     assert "no validation split: 4 rows were cut from train" in out
 
 
@@ -177,3 +179,20 @@ def test_a_broken_recipe_needs_no_heavy_import(shell: Callable[..., Any], tmp_pa
     assert code == 2
     assert err.splitlines()[0] == "r.yaml: dataset: is missing"
     assert "textxfer.commands.check" in sys.modules
+
+
+def test_what_is_to_know_of_the_rows_is_told(shell: Callable[..., Any], write: Callable[..., str]) -> None:
+    texts = [f"the number {number * 7919} was drawn, and after it came {number * 104729}" for number in range(40)]
+    rows = [{"text": text, "label": "ab"[number % 2]} for number, text in enumerate(texts)]
+    assert "rows (above)" not in shell("check", write(rows, task={"max_length": 64}))[1]
+    assert (
+        shell("check", write(rows, task={"max_length": 64}))[1]
+        .splitlines()[-1]
+        .startswith("r.yaml: nothing is wrong; ")
+    )
+    rows = [row | {"text": "one text \0 for all of them"} for row in rows]
+    code, out, err = shell("check", write(rows))
+    assert (code, err) == (0, "")
+    assert "test: rows whose text stands in train too: 4 of 4 (100.0%; 4 equal, 0 nearly)" in out
+    assert "control characters, such as NUL: 40 rows (train 32, validation 4, test 4)" in out
+    assert shell("check", write(rows), "--fast")[0] == 0

@@ -127,9 +127,8 @@ def test_a_clear_difference() -> None:
     )
     assert found.low < found.value < found.high
     other_way = only_pair(compare(runs[::-1], "accuracy"))
-    assert re.match(
-        rf"runs/b is better than runs/a: \+{found.value:.3f} accuracy \[0.1\d+, 0.2\d+\]", other_way.verdict
-    )
+    told = rf"runs/b is better than runs/a: \+{found.value:.3f} accuracy \[0.1\d+, 0.2\d+\]"
+    assert re.match(told, other_way.verdict)
     assert other_way.differences["accuracy"].value == -found.value
 
 
@@ -352,6 +351,14 @@ def shuffled(one: JudgedRun, order: Sequence[int], labels: tuple[str, ...]) -> J
         [said.ids[row] for row in order], ids[said.predicted][list(order)], ids[said.references][list(order)]
     )
     return dataclasses.replace(one, predictions=moved, labels=own)
+
+
+def test_the_order_of_labels_in_sets_does_not_matter() -> None:
+    sets = np.array([[1, 0, 0], [0, 1, 1], [1, 1, 0], [0, 0, 0]])
+    first, second = run("a", sets, sets), run("b", sets[:, ::-1], sets)
+    moved = Predictions(second.predictions.ids, sets, sets[:, ::-1])
+    other = dataclasses.replace(second, predictions=moved, labels=LabelSet(NAMES[::-1]))
+    assert compare([first, other]) == compare([first, second])
 
 
 def test_the_order_of_rows_and_labels_does_not_matter() -> None:

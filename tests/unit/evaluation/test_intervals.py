@@ -82,13 +82,24 @@ def test_scores_of_kinds_of_label_sets_are_those_of_the_rows(pairs: list[tuple[l
 @given(
     st.lists(st.tuples(st.sampled_from(["nine", "at nine", ""]), st.sampled_from([[], ["nine"], ["six"]])), min_size=1)
 )
-def test_every_interval_holds_its_score(rows: list[tuple[str, list[str]]]) -> None:
+def test_every_interval_of_answers_holds_its_score(rows: list[tuple[str, list[str]]]) -> None:
     said = predictions([row[0] for row in rows], [row[1] for row in rows])
     values = score(said, OF_ANSWERS, None).values
     found = intervals(said, OF_ANSWERS, None, [number // 2 for number in range(len(rows))], resamples=50)
     assert found.low_high.keys() <= values.keys()
     for name, (low, high) in found.low_high.items():
         assert 0 <= low <= values[name] <= high <= 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(PAIRS)
+def test_every_interval_of_labels_holds_its_score(drawn_pairs: tuple[int, list[tuple[int, int]]]) -> None:
+    count, pairs = drawn_pairs
+    said = predictions(*zip(*pairs, strict=True))
+    values = score(said, OF_LABELS, labels(count)).values
+    for name, (low, high) in intervals(said, OF_LABELS, labels(count), resamples=100).low_high.items():
+        assert low <= values[name] + 1e-12
+        assert high >= values[name] - 1e-12
 
 
 # Against scipy and formulas

@@ -168,3 +168,15 @@ def test_each_label_may_have_its_temperature(copy: Path, report: Report) -> None
 def test_checks_that_found_nothing_say_so(copy: Path, report: Report) -> None:
     write_json(copy, "findings.json", {"num_rows": {"train": 3}, "findings": []})
     assert "The checks found nothing that should be known." in report(copy).words("data")
+
+
+@pytest.mark.parametrize(
+    ("kept", "scores", "said"),
+    [
+        (199, {"accuracy": 0.5}, "1 test row is also in train, or nearly so. On the other 199: accuracy 0.500."),
+        (0, {}, "200 test rows are also in train, or nearly so."),
+    ],
+)
+def test_leaks_are_told(copy: Path, report: Report, kept: int, scores: dict[str, float], said: str) -> None:
+    change(copy, without_leaks={"rows": kept, "test": scores})
+    assert f"Scores {said} Scores are fractions" in report(copy).words("scores")

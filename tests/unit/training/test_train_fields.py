@@ -39,6 +39,8 @@ SEEN_ELSEWHERE = {
     "evaluate_every": "test_loop.py",
     "save_every": "test_resume.py",
     "log_every": "test_the_log_has_a_line_for_every_so_many_steps",
+    "seeds": "test_seeds.py",
+    "trackers": "test_seeds.py",
     "prefix_cache": "test_frozen_layers_are_computed_once_unless_it_is_off",
 }
 

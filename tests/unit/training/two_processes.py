@@ -19,6 +19,7 @@ import torch
 
 from tests.unit.training.steps import our_step, ready
 from textxfer.errors import OutputError
+from textxfer.run import leave_group
 from textxfer.training.precision import make_accelerator
 from textxfer.training.processes import on_main
 from textxfer.training.stopping import StopRequested, StopSignal
@@ -86,6 +87,7 @@ def main() -> None:
     evaluations(jobs["evaluations"], write)
     stop(write)
     failure(write)
+    leave_group()
 
 
 if __name__ == "__main__":
