@@ -28,6 +28,7 @@ _HOMES = {
     "evaluate_metric": "metrics",
     "load_recipe": "recipe.loading",
     "pipeline": "serving.pipeline",
+    "predict_file": "serving.bulk",
     "register": "registry",
     "run_recipe": "run",
 }

@@ -177,6 +177,7 @@ def _leaks(rows: _Rows, duplicates: Duplicates, split: str) -> Iterator[Finding]
     if not twins:
         return
     exact, total = sum(twin.exact for twin in twins), len(rows.texts[split])
+    parts = f"{exact:,} equal, {len(twins) - exact:,} nearly" if duplicates.near else "equal"
     so = "scores on them flatter the model" if split == "test" else "they may choose the wrong weights"
     about = [
         f"{'equals' if twin.exact else f'is like ({twin.similarity:.2f})'} train row {twin.train_row + 1}"
@@ -184,7 +185,7 @@ def _leaks(rows: _Rows, duplicates: Duplicates, split: str) -> Iterator[Finding]
     ]
     message = (
         f"{split}: rows whose {duplicates.of} stands in train too: {len(twins):,} of {total:,} "
-        f"({len(twins) / total:.1%}; {exact:,} equal, {len(twins) - exact:,} nearly); {so}"
+        f"({len(twins) / total:.1%}; {parts}); {so}"
     )
     yield Finding(f"leak_{split}", message, len(twins), rows.examples(((split, twin.row) for twin in twins), about))
 

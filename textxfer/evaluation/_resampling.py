@@ -155,7 +155,7 @@ def interval(score: float, draws: np.ndarray, units: int, level: float) -> tuple
     if high - low < NO_SPREAD:
         unseen = 1 - ((1 - level) / 2) ** (1 / units)
         return score - unseen, score + unseen, unseen / quantile((1 + level) / 2)
-    return float(low), float(high), float(defined.std())
+    return min(float(low), score), max(float(high), score), float(defined.std())
 
 
 def within_draws(low: float, high: float, draws: np.ndarray) -> tuple[float, float]:

@@ -104,45 +104,65 @@ def predict_file(
         CheckpointError: The model is not there, or has no head that textxfer can use.
         Interrupted: Ctrl-C; what is done is kept.
     """
-    began = time.monotonic()
     wanted = Wanted(text, text_pair, question, context, top_k, columns)
-    source = Path(os.fspath(file)) if isinstance(file, (str, os.PathLike)) else file
-    target = Path(os.fspath(output)) if isinstance(output, (str, os.PathLike)) else output
-    place = _place(source, target, resume, overwrite, harmless)
+    how = _How(file_format, precision, batch_tokens, device, skip_bad, harmless, resume, overwrite, on_rows)
+    return _predict(os.fspath(model), _path(file), _path(output), wanted, how)
+
+
+@dataclass(frozen=True)
+class _How:
+    """In which way to predict; see `predict_file`."""
+
+    file_format: str | None
+    precision: Literal["fp32", "auto"]
+    batch_tokens: int | None
+    device: str | torch.device | None
+    skip_bad: bool
+    harmless: bool
+    resume: bool
+    overwrite: bool
+    on_rows: Callable[[int, float | None], None] | None
+
+
+def _path(file: str | os.PathLike[str] | BinaryIO) -> Path | BinaryIO:
+    return Path(file) if isinstance(file, (str, os.PathLike)) else file
+
+
+def _predict(model: str, source: Path | BinaryIO, target: Path | BinaryIO, wanted: Wanted, how: _How) -> BulkResult:
+    """Checks all that can be checked, then loads the model, then predicts."""
+    began = time.monotonic()
+    place = _place(source, target, how)
     with ExitStack() as stack:
-        stream = stack.enter_context(open_stream(source, file_format, wanted.only))
-        if stream.problems and not skip_bad:
+        stream = stack.enter_context(open_stream(source, how.file_format, wanted.only))
+        if stream.problems and not how.skip_bad:
             raise DataError(*stream.problems)
         wanted.check(stream)
-        checkpoint = open_checkpoint(os.fspath(model))
+        checkpoint = open_checkpoint(model)
         results = wanted.results(task_of_model(checkpoint), stream, mixed=place is None or place.kind == "jsonl")
-        identity = {**results.identity(), "precision": precision, "harmless": harmless}
         done = Done()
         if place is not None:
-            done = place.found({"model": _fingerprint(checkpoint), **identity})
+            settings = {"precision": how.precision, "harmless": how.harmless}
+            done = place.found({"model": _fingerprint(checkpoint), **results.identity(), **settings})
         digest = _skip(stream, done, target)
-        _check_device(device)
-        engine = open_engine(os.fspath(model), device=device, precision=precision, batch_tokens=batch_tokens)
-        job = _Job(engine, stream, results, skip_bad, place, target, harmless, digest, on_rows)
+        _check_device(how.device)
+        engine = open_engine(model, device=how.device, precision=how.precision, batch_tokens=how.batch_tokens)
         loaded = time.monotonic()
-        end = job.run(done)
+        end = _Job(engine, stream, results, place, target, digest, how).run(done)
     now = time.monotonic()
     path = place.path if place is not None else None
     return BulkResult(path, end.rows, end.bad_rows, done.rows, now - began, now - loaded)
 
 
-def _place(
-    source: Path | BinaryIO, target: Path | BinaryIO, resume: bool, overwrite: bool, harmless: bool
-) -> Unfinished | None:
+def _place(source: Path | BinaryIO, target: Path | BinaryIO, how: _How) -> Unfinished | None:
     """Checks where predictions are to go; None for a stream."""
     place = None
     if isinstance(target, Path):
         if isinstance(source, Path) and source.exists() and target.exists() and target.samefile(source):
             raise OutputError(f"{target}: is the file to be read; name another by -o")
-        place = Unfinished(target, resume, overwrite)
-    elif resume or overwrite:
-        raise OutputError(f"--{'resume' if resume else 'overwrite'} goes with a file: -o FILE")
-    if harmless and (place is None or place.kind != "csv"):
+        place = Unfinished(target, how.resume, how.overwrite)
+    elif how.resume or how.overwrite:
+        raise OutputError(f"--{'resume' if how.resume else 'overwrite'} goes with a file: -o FILE")
+    if how.harmless and (place is None or place.kind != "csv"):
         raise OutputError("--harmless is for .csv, which spreadsheets open; name such a file by -o")
     return place
 
@@ -196,12 +216,10 @@ class _Job:
     engine: Engine
     stream: Stream
     results: Results
-    skip_bad: bool
     place: Unfinished | None
     target: Path | BinaryIO
-    harmless: bool
     digest: Any
-    on_rows: Callable[[int, float | None], None] | None
+    how: _How
     output: Output | None = None
 
     def run(self, done: Done) -> Done:
@@ -227,8 +245,8 @@ class _Job:
         return done
 
     def _tell(self, done: Done) -> None:
-        if self.on_rows is not None:
-            self.on_rows(done.rows, self.stream.share(done.rows) if done.rows else None)
+        if self.how.on_rows is not None:
+            self.how.on_rows(done.rows, self.stream.share(done.rows) if done.rows else None)
 
     def _tokens(self) -> int:
         from textxfer.evaluation.forward import TOKENS_ON_CPU, TOKENS_ON_GPU
@@ -240,7 +258,7 @@ class _Job:
         """Gives a record for each row, and how far the input is then."""
         problems = [self.results.problem(row) for row in chunk]
         bad = [problem for problem in problems if problem]
-        if bad and not self.skip_bad:
+        if bad and not self.how.skip_bad:
             raise DataError(*shortened(bad))
         good = [row for row, problem in zip(chunk, problems, strict=True) if not problem]
         predicted = self.results.of(self.engine, good)
@@ -268,7 +286,7 @@ class _Job:
         if self.place.kind == "parquet":
             return ParquetParts(self.place.path, self.results.fields(), done.size)
         columns = self.results.columns
-        encoder = Csv(columns, self.harmless) if self.place.kind == "csv" else JsonLines()
+        encoder = Csv(columns, self.how.harmless) if self.place.kind == "csv" else JsonLines()
         return LinesFile(self.place.path, encoder, done.size)
 
     def _kept(self) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from textxfer.data.columns import select_columns
+from textxfer.data.drops import drop_rows
 from textxfer.data.splits import cut, reserve
 from textxfer.labels import LabelSet
 from textxfer.recipe.checks import task_of
@@ -65,9 +66,12 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
         test_fraction=data.test_fraction if single_file else 0.0,
         seed=data.split_seed,
     )
+    notes = []
+    if data.drop is not None:
+        count, splits = len(splits.train), drop_rows(splits, Path(data.drop))
+        notes.append(f"dataset.drop: {count - len(splits.train)} of {count} training rows are left out")
     if labels is not None:
         labels = _recounted(labels, splits)
-    notes = []
     if isinstance(source, Files) and (unused := source.unused()):
         notes.append(f"{source.path}: not used: {', '.join(unused)}")
     if raw.validation is None and splits.validation is not None:

@@ -74,9 +74,11 @@ def test_repeats_within_a_split_are_counted_once_each() -> None:
 
 
 def test_the_nearest_twin_is_named_and_an_equal_one_before_it() -> None:
-    far, close = LONG.replace("nine", "ten").replace("six", "two"), LONG.replace("nine", "ten")
-    (twin,) = find_duplicates(split_of(train=[far, close], test=[LONG])).twins
-    assert twin.train_row == 1
+    far, close = LONG.replace("nine", "ten"), LONG.replace("midnight", "midnighT!")
+    assert THRESHOLD < jaccard(LONG, far) < jaccard(LONG, plain(close)) < 1
+    for train in ([far, close, close], [far, close, far]):
+        (twin,) = find_duplicates(split_of(train=train, test=[LONG])).twins
+        assert twin.train_row == 1
     (twin,) = find_duplicates(split_of(train=[close, LONG, LONG], test=[LONG])).twins
     assert (twin.train_row, twin.exact) == (1, True)
 

@@ -47,6 +47,13 @@ def test_planted_flips_come_first(count: int) -> None:
         assert (each.id, each.text) == (f"train-{each.row}", f"text {each.row}")
 
 
+def test_the_suggestion_is_another_label_even_of_sure_rows() -> None:
+    vectors, given, rows, labels, _ = made(["a", "b", "c"], 20)
+    found = rank(vectors, given, rows, labels, most=60).found
+    assert len(found) == 60
+    assert all(each.suggested != each.given for each in found)
+
+
 def test_as_many_as_are_estimated_unless_told() -> None:
     vectors, given, rows, labels, _ = made(["a", "b", "c"], 50, flips=10)
     found = rank(vectors, given, rows, labels)

@@ -114,6 +114,11 @@ def test_top_k_must_be_a_number_from_1_on(top_k: Any, model: Path, tmp_path: Pat
         predict_file(model, tmp_path / "in.csv", tmp_path / "out.csv", top_k=top_k)
 
 
+def test_the_precision_reaches_the_model(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="precision must be 'fp32' or 'auto', not 'low'"):
+        predict_file(model, write(tmp_path / "in.jsonl", GOOD), tmp_path / "out.csv", precision="low")  # type: ignore[arg-type]
+
+
 def test_a_device_that_is_not_there(model: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "in.jsonl", GOOD)
     for device in ("toaster", "cuda:99"):
