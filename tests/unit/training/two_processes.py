@@ -19,7 +19,7 @@ import torch
 
 from tests.unit.training.steps import our_step, ready
 from textxfer.errors import OutputError
-from textxfer.run import leave_group
+from textxfer.run import leave, leave_group
 from textxfer.training.precision import make_accelerator
 from textxfer.training.processes import on_main
 from textxfer.training.stopping import StopRequested, StopSignal
@@ -88,6 +88,7 @@ def main() -> None:
     stop(write)
     failure(write)
     leave_group()
+    leave(0)
 
 
 if __name__ == "__main__":
