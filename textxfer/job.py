@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textxfer.errors import OutputError
 
 if TYPE_CHECKING:
-    import datasets
     from accelerate import Accelerator
 
     from textxfer.data.findings import Findings
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from textxfer.training.stopping import StopSignal
 
 MOST_NEAR = 200_000
-TEXTS = ("text", "text_pair", "question", "context")
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,7 @@ class Job:
         return diagnose(lines, best.select_by, self.keeper.progress.best_step, greater_is_better=greater)
 
     def _write(self, conclusion: Conclusion, metrics: Mapping[str, Any]) -> None:
+        from textxfer.evaluation.verdict import with_texts
         from textxfer.modeling.saving import save_model
         from textxfer.publishing.model_card import model_card
 
@@ -159,22 +158,22 @@ class Job:
         return [ids[int(row)] for row in self.prepared.encoded["train"].rows[indices]]
 
 
-def look_at(prepared: Prepared) -> Findings:
-    """Gives what is odd about the rows of a run; beyond 200,000 rows without the search for nearly equal texts."""
+def look_at(prepared: Prepared, near: bool | None = None, between: Callable[[float], None] | None = None) -> Findings:
+    """Gives what is odd about the rows of a run.
+
+    Args:
+        prepared: The run.
+        near: Whether to look for nearly equal texts; None: up to 200,000 rows.
+        between: Called with the share that is done.
+    """
     from textxfer.data.findings import find
 
     rows = prepared.rows
-    total = sum(len(split) for _, split in rows.splits.present())
-    truncated = {name: prepared.encoded[name].truncated for name, _ in rows.splits.present()}
+    splits = dict(rows.splits.present())
+    truncated = {name: prepared.encoded[name].truncated for name in splits}
+    near = sum(map(len, splits.values())) <= MOST_NEAR if near is None else near
     most = rows.task.max_length
-    return find(rows.splits, rows.labels, max_length=most, truncated=truncated, near=total <= MOST_NEAR)
-
-
-def with_texts(records: Iterable[Mapping[str, Any]], rows: datasets.Dataset) -> Iterator[dict[str, Any]]:
-    """Gives records of predictions with what was read for each: the row's texts."""
-    names = [name for name in TEXTS if name in rows.column_names]
-    for record, row in zip(records, rows.select_columns(names), strict=True):
-        yield {**record, **row}
+    return find(rows.splits, rows.labels, max_length=most, truncated=truncated, near=near, between=between)
 
 
 def report(folder: RunFolder, observers: list[Observer]) -> None:

@@ -175,6 +175,16 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def select(self, rows: np.ndarray) -> Predictions:
+        """Gives the predictions for these rows, in this order."""
+
+        def chosen(values: Any) -> Any:
+            if values is None:
+                return None
+            return values[rows] if hasattr(values, "ndim") else [values[row] for row in rows.tolist()]
+
+        return replace(self, **{name: chosen(values) for name, values in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class Scores:

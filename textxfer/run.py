@@ -260,17 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = "Fine-tune, judge and save a model."
     parser = argparse.ArgumentParser(prog="python -m textxfer.run", description=about, allow_abbrev=False)
     add_arguments(parser)
-    try:
-        return run_command(execute, parser.parse_intermixed_args(arguments))
-    finally:
-        leave_group()
-
-
-def leave_group() -> None:
-    """Ends the talk between the processes of a run, whose threads would else abort a process that ends."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    return run_command(execute, parser.parse_intermixed_args(arguments))
 
 
 def leave(code: int) -> None:

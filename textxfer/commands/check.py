@@ -98,20 +98,10 @@ def _token_lines(prepared: Prepared) -> Iterator[str]:
 def _findings(prepared: Prepared, near: bool) -> list[str]:
     """Gives what somebody should know of the rows before a score is believed."""
     from textxfer.commands._progress import progress
-    from textxfer.data.findings import find
+    from textxfer.job import look_at
 
-    rows = prepared.rows
-    truncated = {name: prepared.encoded[name].truncated for name, _ in rows.splits.present()}
     with progress("looking through the rows") as between:
-        found = find(
-            rows.splits,
-            rows.labels,
-            max_length=rows.task.max_length,
-            truncated=truncated,
-            near=near,
-            between=between,
-        )
-    return found.lines()
+        return look_at(prepared, near, between).lines()
 
 
 def _full_lengths(prepared: Prepared, name: str) -> np.ndarray:

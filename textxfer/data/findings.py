@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from textxfer.data._oddities import ODDITIES, oddities, script_of
+from textxfer.data.columns import TEXT_COLUMNS
 from textxfer.data.duplicates import Duplicates, find_duplicates, numbered
 from textxfer.labels import LabelSet
 from textxfer.records import Splits
@@ -25,7 +26,6 @@ IMBALANCE = 10
 """How many times commoner than the rarest the commonest label may be."""
 LONG = 20_000
 """Characters from which on a text is long whatever the model."""
-TEXT_COLUMNS = ("text", "text_pair", "question", "context")
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textxfer.records import Predictions
 
@@ -22,10 +21,4 @@ def without(predictions: Predictions, rows: Sequence[int] | np.ndarray) -> Predi
     import numpy as np
 
     kept = np.setdiff1d(np.arange(len(predictions)), np.asarray(rows, dtype=np.int64))
-
-    def chosen(values: Any) -> Any:
-        if values is None or isinstance(values, np.ndarray):
-            return None if values is None else values[kept]
-        return [values[row] for row in kept.tolist()]
-
-    return replace(predictions, **{name: chosen(getattr(predictions, name)) for name in vars(predictions)})
+    return predictions.select(kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textxfer.evaluation.intervals import intervals
@@ -79,22 +78,10 @@ def _scored(
     labels: LabelSet | None,
     groups: Sequence[Any] | None,
 ) -> dict[str, Any]:
-    part = rows_of(predictions, places)
+    part = predictions.select(places)
     found: dict[str, Any] = {"rows": len(places), **score(part, metrics, labels).values}
     if len(places) >= LEAST_ROWS:
         chosen = None if groups is None else [groups[place] for place in places]
         sure = intervals(part, metrics, labels, chosen, resamples=500).low_high
         found["intervals"] = {name: list(ends) for name, ends in sure.items()}
     return found
-
-
-def rows_of(predictions: Predictions, places: np.ndarray) -> Predictions:
-    """Gives the predictions for some rows."""
-
-    def chosen(values: Any) -> Any:
-        if values is None:
-            return None
-        return values[places] if hasattr(values, "ndim") else [values[place] for place in places]
-
-    names = ("ids", "predicted", "references", "probabilities", "scores", "spans")
-    return replace(predictions, **{name: chosen(getattr(predictions, name)) for name in names})

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from textxfer.data.columns import TEXT_COLUMNS
 from textxfer.evaluation.evaluate import Evaluation
 from textxfer.evaluation.intervals import Intervals, intervals
 from textxfer.evaluation.selective import Selective, risk_coverage
 from textxfer.labels import LabelSet
-from textxfer.records import Predictions
+from textxfer.records import Predictions, Scores
 
 if TYPE_CHECKING:
     import datasets
@@ -51,6 +52,29 @@ def verdict(
     """
     predictions = evaluation.predictions
     return Verdict(intervals(predictions, metrics, labels, groups), _selective(predictions))
+
+
+def scores_by_split(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """Gives the keys of metrics.json that hold scores: of each split, by label and as confusion too."""
+    scores = {split: evaluation.scores for split, evaluation in evaluations.items()}
+    metrics: dict[str, Any] = {split: _values(each) for split, each in scores.items()}
+    if any(each.per_label for each in scores.values()):
+        metrics["per_label"] = {split: each.per_label for split, each in scores.items()}
+    if any(each.confusion for each in scores.values()):
+        metrics["confusion"] = {split: each.confusion for split, each in scores.items() if each.confusion}
+    return metrics
+
+
+def _values(scores: Scores) -> dict[str, float]:
+    error = {} if scores.calibration_error is None else {"calibration_error": scores.calibration_error}
+    return dict(scores.values) | error
+
+
+def with_texts(records: Iterable[Mapping[str, Any]], rows: datasets.Dataset) -> Iterator[dict[str, Any]]:
+    """Gives records of predictions with what was read for each: the row's texts."""
+    names = [name for name in TEXT_COLUMNS if name in rows.column_names]
+    for record, row in zip(records, rows.select_columns(names), strict=True):
+        yield {**record, **row}
 
 
 def contexts(rows: datasets.Dataset) -> list[str] | None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal
 
+from textxfer.data.columns import TEXT_COLUMNS
 from textxfer.errors import DataError
 from textxfer.records import Predictions
 from textxfer.registry import unknown
@@ -40,8 +41,7 @@ class Wanted:
     @property
     def named(self) -> dict[str, str]:
         """The columns that were named, by what they hold."""
-        keys = ("text", "text_pair", "question", "context")
-        return {key: column for key in keys if (column := getattr(self, key)) is not None}
+        return {key: column for key in TEXT_COLUMNS if (column := getattr(self, key)) is not None}
 
     @property
     def listed(self) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ from textxfer.data.columns import select_columns
 from textxfer.errors import DataError
 from textxfer.evaluation.evaluate import Evaluation, evaluate
 from textxfer.evaluation.slices import parts_of, quarters, scores_of_slices
-from textxfer.evaluation.verdict import contexts, verdict
+from textxfer.evaluation.verdict import contexts, scores_by_split, verdict, with_texts
 from textxfer.labels import LabelSet
 from textxfer.records import Split, Splits
 from textxfer.serving.engine import Engine, open_engine
@@ -86,12 +86,11 @@ def assess(
     groups = contexts(ready.rows)
     told_slices = scores_of_slices(found.predictions, kinds, names, engine.labels, groups)
     extra = {name: raw.rows[name][:] for name in slices}
-    texts = [name for name in ("text", "text_pair", "question", "context") if name in ready.rows.column_names]
+    told_rows = with_texts(task.records(found.predictions, engine.labels), ready.rows)
     records = [
-        {**record, **{name: ready.rows[place][name] for name in texts}, **{name: extra[name][place] for name in slices}}
-        for place, record in enumerate(task.records(found.predictions, engine.labels))
+        {**record, **{name: values[place] for name, values in extra.items()}} for place, record in enumerate(told_rows)
     ]
-    return Assessment(_metrics(found, names, engine.labels, groups) | {"slices": told_slices}, records)
+    return Assessment(_metrics(found, engine.labels, groups) | {"slices": told_slices}, records)
 
 
 def _rows(data: Path, split: str | None) -> Split:
@@ -130,26 +129,14 @@ def _own_slices(split: Split) -> dict[str, Any]:
 
 def _evaluated(engine: Engine, split: Split, metrics: tuple[str, ...]) -> Evaluation:
     encoded = engine.task.encode(split.rows, engine.tokenizer, engine.labels)
-    return evaluate(
-        engine.model,
-        engine.task,
-        encoded,
-        split.rows,
-        engine.labels,
-        metrics,
-        pad_token_id=engine.tokenizer.pad_token_id,
-        batch_tokens=engine.batch_tokens,
-        autocast=engine.autocast,
-    )
+    return evaluate(engine.model, engine.task, encoded, split.rows, engine.labels, metrics, **engine.options)
 
 
-def _metrics(found: Evaluation, names: tuple[str, ...], labels: LabelSet | None, groups: Any) -> dict[str, Any]:
-    scores = found.scores
-    error = {} if scores.calibration_error is None else {"calibration_error": scores.calibration_error}
-    metrics: dict[str, Any] = {"format": 1, "test": dict(scores.values) | error}
-    if scores.per_label:
-        metrics["per_label"] = {"test": scores.per_label}
-    if scores.confusion:
-        metrics["confusion"] = {"test": scores.confusion}
-    told = verdict(found, scores.values, labels, groups).to_metrics("test")
-    return metrics | told | {"num_examples": {"test": scores.num_examples}}
+def _metrics(found: Evaluation, labels: LabelSet | None, groups: Any) -> dict[str, Any]:
+    told = verdict(found, found.scores.values, labels, groups).to_metrics("test")
+    return {
+        "format": 1,
+        **scores_by_split({"test": found}),
+        **told,
+        "num_examples": {"test": found.scores.num_examples},
+    }

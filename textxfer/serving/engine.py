@@ -49,6 +49,15 @@ class Engine:
     # A tokenizer's truncation is a setting of its own, not of the call.
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """How `forward` is to run this model."""
+        return {
+            "pad_token_id": self.tokenizer.pad_token_id,
+            "batch_tokens": self.batch_tokens,
+            "autocast": self.autocast,
+        }
+
     def predict(self, rows: list[dict[str, str]]) -> Predictions:
         """Gives a prediction for each row, one row at least; rows have the task's columns but the label."""
         import datasets
@@ -56,14 +65,7 @@ class Engine:
         dataset = datasets.Dataset.from_list(rows)
         with self._turn:
             encoded = self.task.encode(dataset, self.tokenizer, None)
-            outputs = forward(
-                self.model,
-                self.task,
-                encoded,
-                pad_token_id=self.tokenizer.pad_token_id,
-                batch_tokens=self.batch_tokens,
-                autocast=self.autocast,
-            )
+            outputs = forward(self.model, self.task, encoded, **self.options)
         return self.task.decode(outputs.reduced, encoded, dataset)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from textxfer.evaluation.evaluate import Evaluation
+from textxfer.evaluation.leaks import without
 from textxfer.evaluation.overfitting import Overfitting
 from textxfer.evaluation.scoring import score
-from textxfer.evaluation.slices import rows_of
-from textxfer.evaluation.verdict import contexts, verdict
+from textxfer.evaluation.verdict import contexts, scores_by_split, verdict
 from textxfer.labels import LabelSet
 from textxfer.modeling.freezing import Frozen
-from textxfer.records import Scores, Splits
+from textxfer.records import Splits
 from textxfer.training.judge import Conclusion
 from textxfer.training.plan import Plan
 from textxfer.training.progress import Progress
@@ -60,7 +60,7 @@ def results(
     }
     return {
         "format": 1,
-        **_scores(conclusion),
+        **scores_by_split(conclusion.evaluations),
         **_trust(conclusion, splits, labels, leaked),
         **({"overfitting": overfitting.to_dict()} if overfitting is not None else {}),
         "timing": {name: round(seconds, 3) for name, seconds in timing.items()},
@@ -72,17 +72,6 @@ def results(
         "stopped_early": progress.stopped_early,
         "num_examples": {name: len(split) for name, split in splits.present(reserved=True)},
     }
-
-
-def _scores(conclusion: Conclusion) -> dict[str, Any]:
-    """Gives the scores of each split, by label and as confusion too."""
-    scores = {name: evaluation.scores for name, evaluation in conclusion.evaluations.items()}
-    metrics: dict[str, Any] = {name: _values(each) for name, each in scores.items()}
-    if any(each.per_label for each in scores.values()):
-        metrics["per_label"] = {name: each.per_label for name, each in scores.items()}
-    if any(each.confusion for each in scores.values()):
-        metrics["confusion"] = {name: each.confusion for name, each in scores.items() if each.confusion}
-    return metrics
 
 
 def _trust(conclusion: Conclusion, splits: Splits, labels: LabelSet | None, leaked: Sequence[int]) -> dict[str, Any]:
@@ -100,13 +89,6 @@ def _trust(conclusion: Conclusion, splits: Splits, labels: LabelSet | None, leak
 
 def _without(tested: Evaluation, leaked: Sequence[int], labels: LabelSet | None) -> dict[str, Any]:
     """Gives the scores of the test rows that are not in train."""
-    import numpy as np
-
-    kept = np.setdiff1d(np.arange(len(tested.predictions)), np.asarray(leaked))
-    scores = score(rows_of(tested.predictions, kept), tested.scores.values, labels).values if len(kept) else {}
-    return {"rows": len(kept), "test": dict(scores)}
-
-
-def _values(scores: Scores) -> dict[str, float]:
-    error = {} if scores.calibration_error is None else {"calibration_error": scores.calibration_error}
-    return dict(scores.values) | error
+    left = without(tested.predictions, leaked)
+    scores = score(left, tested.scores.values, labels).values if len(left) else {}
+    return {"rows": len(left), "test": dict(scores)}

@@ -19,7 +19,7 @@ import torch
 
 from tests.unit.training.steps import our_step, ready
 from textxfer.errors import OutputError
-from textxfer.run import leave, leave_group
+from textxfer.run import leave
 from textxfer.training.precision import make_accelerator
 from textxfer.training.processes import on_main
 from textxfer.training.stopping import StopRequested, StopSignal
@@ -87,7 +87,6 @@ def main() -> None:
     evaluations(jobs["evaluations"], write)
     stop(write)
     failure(write)
-    leave_group()
     leave(0)
 
 
