@@ -78,7 +78,7 @@ def _find(prepared: Prepared, most: int | None) -> Suspects:
 
 
 def _lines(found: Suspects, path: Path) -> Iterator[str]:
-    from textxfer.data.drops import cell
+    from textxfer.data.reviewed import cell
 
     share = found.estimated / found.judged
     yield f"{found.judged:,} rows of train; about {found.estimated:,} ({share:.1%}) of their labels may be wrong"
@@ -91,4 +91,5 @@ def _lines(found: Suspects, path: Path) -> Iterator[str]:
         shown = f"{text[:WIDTH]}..." if len(text) > WIDTH else text
         yield f"{each.score:6.3f}  {cell(each.given)} -> {cell(each.suggested)}  {cell(each.id)}  {shown}"
     yield f"\n{path}: {len(found.found):,} rows, the most doubtful first. Write x in the column `drop` of those to"
-    yield f"leave out, and `drop: {path.name}` under `dataset:` in the recipe (a path relative to it)."
+    yield "leave out, or a number such as 0.3 in `weight` of those that are to count less, and"
+    yield f"`drop: {path.name}` under `dataset:` in the recipe (a path relative to it)."

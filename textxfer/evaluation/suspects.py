@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textxfer.data.drops import cell
 from textxfer.data.findings import row_texts
+from textxfer.data.reviewed import cell
 from textxfer.errors import DataError, OutputError
 from textxfer.evaluation.features import features
 from textxfer.labels import LabelSet
@@ -38,7 +38,7 @@ MOST_BYTES = 2**29
 """Of the features; where there are very many rows, fewer layers are taken."""
 MOST_CHARACTERS = 1000
 """Of a text whose spelling is looked at."""
-COLUMNS = ("id", "text", "given", "suggested", "score", "drop")
+COLUMNS = ("id", "text", "given", "suggested", "score", "drop", "weight")
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def rank(
 
 
 def write(found: Suspects, path: Path) -> None:
-    """Writes a list to review: a row marked "x" in the column `drop` is left out by `dataset.drop`.
+    """Writes a list to review: `dataset.drop` leaves out rows with x in `drop`, and weighs those with a `weight`.
 
     Raises:
         OutputError: It cannot be written.
@@ -183,7 +183,7 @@ def write(found: Suspects, path: Path) -> None:
             writer.writerow(COLUMNS)
             for each in found.found:
                 shown = [cell(text) for text in (each.id, each.text, each.given, each.suggested)]
-                writer.writerow([*shown, f"{each.score:.4f}", ""])
+                writer.writerow([*shown, f"{each.score:.4f}", "", ""])
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 

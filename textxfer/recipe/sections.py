@@ -109,8 +109,9 @@ class Dataset(Section):
     limit: PositiveInt | None = None
     """Use only the first rows of each split, for a quick try."""
     drop: str | None = None
-    """A list (csv) of training rows to leave out: those with x in its column `drop`. `textxfer suspects` writes such
-    lists, for review. Relative to the recipe."""
+    """A list (csv) of training rows to leave out: those with x in its column `drop`. A row with a number above 0, up to
+    1, in its column `weight` stays and counts that much in the loss. `textxfer suspects` writes such lists, for review.
+    Relative to the recipe."""
     validation_fraction: Fraction = 0.1
     """Share of the training rows cut off for validation where there is no validation split; 0 trains on all rows and
     keeps the last weights."""

@@ -148,5 +148,5 @@ def _lines(path: Path, notes: list[str]) -> list[Mapping[str, Any]]:
 
 
 def _csv_rows(path: Path) -> list[Mapping[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:  # the mark that `suspects` writes
         return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]

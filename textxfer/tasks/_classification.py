@@ -95,22 +95,26 @@ class Classification:
         *,
         label_smoothing: float = 0.0,
         class_weights: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Gives the cross-entropy summed over examples; for label sets that of each label's yes or no, their mean.
 
-        A class weight multiplies the terms of its label; label smoothing mixes targets with the uniform one.
+        A class weight multiplies the terms of its label, a weight (B,) those of its example; label smoothing mixes
+        targets with the uniform one.
         """
         from torch.nn import functional
 
         assert batch.targets is not None
         logits, targets = output.logits.float(), batch.targets
         if not self.multi_label:
-            return functional.cross_entropy(
-                logits, targets, weight=class_weights, label_smoothing=label_smoothing, reduction="sum"
-            )
+            options: Any = {"weight": class_weights, "label_smoothing": label_smoothing}
+            if weights is None:
+                return functional.cross_entropy(logits, targets, **options, reduction="sum")
+            return weights @ functional.cross_entropy(logits, targets, **options, reduction="none")
         smooth = targets * (1 - label_smoothing) + label_smoothing / 2
         each = functional.binary_cross_entropy_with_logits(logits, smooth, weight=class_weights, reduction="none")
-        return each.mean(dim=1).sum()
+        of_examples = each.mean(dim=1)
+        return of_examples.sum() if weights is None else weights @ of_examples
 
     def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, torch.Tensor]:
         """Keeps the logits (B, C)."""

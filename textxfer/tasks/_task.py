@@ -59,7 +59,8 @@ class Task(Protocol):
         Args:
             output: Of the stock forward pass.
             batch: With targets.
-            **options: `label_smoothing` (fraction), and for labels `class_weights` (C,).
+            **options: `label_smoothing` (fraction), `weights` (B,) that multiply the examples' losses, and for labels
+                `class_weights` (C,).
         """
         ...
 

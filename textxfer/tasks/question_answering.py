@@ -95,8 +95,10 @@ class QuestionAnswering:
             return windows
         return replace(windows, targets=_spans.targets(windows, rows["answers"][:]))
 
-    def loss(self, output: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
-        """Gives the mean of the first and the last token's cross-entropy, summed over windows."""
+    def loss(
+        self, output: Any, batch: Batch, *, label_smoothing: float = 0.0, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Gives the mean of the first and the last token's cross-entropy, summed over windows; see `Task.loss`."""
         from torch.nn import functional
 
         assert batch.targets is not None
@@ -104,13 +106,14 @@ class QuestionAnswering:
         total: Any = 0.0
         for logits, target in zip((output.start_logits, output.end_logits), batch.targets.unbind(1), strict=True):
             masked = logits.float().masked_fill(outside, _spans.LOWEST)
-            if label_smoothing == 0:
+            if label_smoothing == 0 and weights is None:
                 total = total + functional.cross_entropy(masked, target, reduction="sum")
                 continue
             log_shares = masked.log_softmax(dim=1)
             right = log_shares.gather(1, target[:, None]).squeeze(1)
             mean = log_shares.masked_fill(outside, 0).sum(dim=1) / batch.attention_mask.sum(dim=1)
-            total = total - ((1 - label_smoothing) * right + label_smoothing * mean).sum()
+            each = (1 - label_smoothing) * right + label_smoothing * mean
+            total = total - (each.sum() if weights is None else weights @ each)
         return total / 2
 
     def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, torch.Tensor]:

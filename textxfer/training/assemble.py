@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textxfer import registry
+from textxfer.data.reviewed import WEIGHT
 from textxfer.errors import DataError, RecipeError
 from textxfer.modeling.activations import checkpoint_activations
 from textxfer.modeling.build import build, settle_labels
@@ -33,6 +34,7 @@ from textxfer.training.rows import Rows, load_rows
 from textxfer.training.stopping import StopSignal
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from accelerate import Accelerator
 
@@ -206,6 +208,7 @@ def _start(
         prepared.rows.labels,
         label_smoothing=train.label_smoothing,
         class_weights=train.class_weights,
+        weights=_weights(prepared),
         device=accelerator.device,
     )
     stepper = Stepper(
@@ -218,6 +221,16 @@ def _start(
         seed=train.seed,
     )
     return stepper, [note] if note else []
+
+
+def _weights(prepared: Prepared) -> np.ndarray | None:
+    """Gives what each training example counts: as much as its row."""
+    import numpy as np
+
+    rows = prepared.rows.splits.train.rows
+    if WEIGHT not in rows.column_names:
+        return None
+    return np.array(rows[WEIGHT][:])[prepared.encoded["train"].rows]
 
 
 def _cache_options(recipe: Recipe) -> CacheOptions:

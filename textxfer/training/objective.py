@@ -11,6 +11,7 @@ from textxfer.records import Batch
 from textxfer.tasks import Task
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -20,6 +21,7 @@ def make_loss(
     *,
     label_smoothing: float = 0.0,
     class_weights: Literal["none", "balanced"] | Mapping[str, float] = "none",
+    weights: np.ndarray | None = None,
     device: Any = "cpu",
 ) -> Callable[[Any, Batch], torch.Tensor]:
     """Gives the loss of a stock output and its batch, summed over examples.
@@ -30,6 +32,9 @@ def make_loss(
         label_smoothing: Share of the target that is spread over all labels.
         class_weights: A weight for each label (1 where it has none); `balanced` weighs each by the inverse of its
             rows, so that the mean weight of a training row is 1, as in scikit-learn.
+        weights: What each of the N training examples counts, 1 where nothing is special. The loss of an example is
+            multiplied by it, and the step still divides by the number of its examples: what a weight does to an
+            example does not depend on the others of its step, as it is with class weights.
         device: Of the outputs.
     """
     import torch
@@ -37,9 +42,13 @@ def make_loss(
     options: dict[str, Any] = {"label_smoothing": label_smoothing}
     if labels is not None and class_weights != "none":
         if isinstance(class_weights, Mapping):
-            weights = [class_weights.get(name, 1.0) for name in labels.names]
+            of_labels = [class_weights.get(name, 1.0) for name in labels.names]
         else:
             total = sum(labels.counts)
-            weights = [total / (len(labels) * max(count, 1)) for count in labels.counts]
-        options["class_weights"] = torch.tensor(weights, device=device)
-    return partial(task.loss, **options)
+            of_labels = [total / (len(labels) * max(count, 1)) for count in labels.counts]
+        options["class_weights"] = torch.tensor(of_labels, device=device)
+    loss: Callable[..., torch.Tensor] = partial(task.loss, **options)
+    if weights is None or (weights == 1).all():
+        return loss
+    of_examples = torch.tensor(weights, dtype=torch.float32, device=device)
+    return lambda output, batch: loss(output, batch, weights=of_examples[torch.from_numpy(batch.indices)])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from textxfer.data.columns import select_columns
-from textxfer.data.drops import drop_rows
+from textxfer.data.reviewed import WEIGHT, heed
 from textxfer.data.splits import cut, reserve
 from textxfer.labels import LabelSet
 from textxfer.recipe.checks import task_of
@@ -68,8 +68,8 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
     )
     notes = []
     if data.drop is not None:
-        count, splits = len(splits.train), drop_rows(splits, Path(data.drop))
-        notes.append(f"dataset.drop: {count - len(splits.train)} of {count} training rows are left out")
+        count, splits = len(splits.train), heed(splits, Path(data.drop))
+        notes.append(_heeded(count, splits))
     if labels is not None:
         labels = _recounted(labels, splits)
     if isinstance(source, Files) and (unused := source.unused()):
@@ -86,6 +86,13 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
     if recipe.calibrate == "auto" and task.predicts == "labels" and splits.validation is not None:
         splits = reserve(splits, task.cut_by(splits.validation.rows)[0] or (), seed=data.split_seed)
     return Rows(task, splits, labels, tuple(notes))
+
+
+def _heeded(count: int, splits: Splits) -> str:
+    rows = splits.train.rows
+    lighter = sum(weight < 1 for weight in rows[WEIGHT]) if WEIGHT in rows.column_names else 0
+    less = f", and {lighter} count less in the loss" if lighter else ""
+    return f"dataset.drop: {count - len(rows)} of {count} training rows are left out{less}"
 
 
 def _source(recipe: Recipe) -> Files | Hub:

@@ -102,7 +102,7 @@ def test_the_list_is_safe_to_open(tmp_path: Path) -> None:
     write(rank(vectors, given, rows, labels, most=3), tmp_path / "new" / "list.csv")
     with (tmp_path / "new" / "list.csv").open(encoding="utf-8-sig", newline="") as file:
         listed = list(csv.DictReader(file))
-    assert list(listed[0]) == ["id", "text", "given", "suggested", "score", "drop"]
+    assert list(listed[0]) == ["id", "text", "given", "suggested", "score", "drop", "weight"]
     assert len(listed) == 3
     assert all(
         row["text"].startswith("'=SUM(") and row["text"].endswith(" <b>") and row["drop"] == "" for row in listed

@@ -163,7 +163,7 @@ def write_run(folder: Path, labels: int | Sequence[str] = 6, rows: int = 600, **
     write_json(folder, "metrics.json", metrics_of(names, lines))
     write_lines(folder, "predictions.jsonl", lines)
     write_rest(folder, "topic", ordered)
-    with (folder / "suspects.csv").open("w", newline="", encoding="utf-8") as file:
+    with (folder / "suspects.csv").open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "text", "given", "suggested", "score", "drop"])
         for number in range(130):

@@ -113,6 +113,22 @@ def test_loss_of_label_sets_is_the_sum_over_examples(seed: int, smoothing: float
     assert float(found) == pytest.approx(naive_binary(logits, targets, smoothing, weights), rel=1e-5)
 
 
+@pytest.mark.parametrize("task", [Sentiment(), Topic(multi_label=True)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_a_weight_multiplies_the_loss_of_its_example(task: Any, smoothing: float) -> None:
+    rng = np.random.default_rng(0)
+    logits, weights = torch.tensor(rng.normal(size=(4, 3))), torch.tensor([1.0, 0.3, 0.5, 1.0])
+    targets = rng.integers(0, 2, (4, 3)).astype(np.float32) if task.multi_label else rng.integers(0, 3, 4)
+    options = {"label_smoothing": smoothing, "class_weights": torch.tensor([0.5, 1.0, 3.0])}
+
+    def loss(part: slice, **more: Any) -> float:
+        batch = batch_of(np.ones((len(targets[part]), 1), dtype=int), targets[part])
+        return float(task.loss(output(logits=logits[part]), batch, **options, **more))
+
+    alone = [loss(slice(row, row + 1)) for row in range(4)]
+    assert loss(slice(None), weights=weights) == pytest.approx(np.dot(alone, weights.numpy()), rel=1e-5)
+
+
 def test_loss_of_a_16_bit_output_is_reckoned_in_32_bits() -> None:
     logits = torch.randn(4, 3).bfloat16()
     batch = batch_of(np.ones((4, 1), dtype=int), [0, 1, 2, 0])

@@ -67,16 +67,19 @@ def test_loss_is_the_sum_over_windows_of_the_mean_of_both_ends(seed: int, smooth
     lengths = [3, 7, 5]
     start, end = torch.randn(2, 3, 7, generator=generator)
     targets = [[0, 0], [2, 6], [4, 4]]
-    expected = 0.0
+    weights = torch.tensor([0.2, 1.0, 0.5])
+    expected = weighted = 0.0
     for row, length in enumerate(lengths):
         for logits, target in ((start, targets[row][0]), (end, targets[row][1])):
             alone = logits[row, :length][None]
-            expected += float(
-                torch.nn.functional.cross_entropy(alone, torch.tensor([target]), label_smoothing=smoothing) / 2
-            )
+            each = float(torch.nn.functional.cross_entropy(alone, torch.tensor([target]), label_smoothing=smoothing))
+            expected, weighted = expected + each / 2, weighted + float(weights[row]) * each / 2
     batch = batch_of([[1] * length + [0] * (7 - length) for length in lengths], targets)
-    found = QuestionAnswering().loss(output(start_logits=start, end_logits=end), batch, label_smoothing=smoothing)
+    task, said = QuestionAnswering(), output(start_logits=start, end_logits=end)
+    found = task.loss(said, batch, label_smoothing=smoothing)
     assert float(found) == pytest.approx(expected, rel=1e-4), "padding changes the loss"
+    weighed = task.loss(said, batch, label_smoothing=smoothing, weights=weights)
+    assert float(weighed) == pytest.approx(weighted, rel=1e-4)
 
 
 def test_an_oracle_model_gets_every_answer_back(questions: list[dict[str, Any]], tokenizer: Any) -> None:

@@ -10,10 +10,13 @@ import torch
 from torch.nn import functional
 
 
-def classification_loss(model: Any, tokenizer: Any, texts: Sequence[str], labels: Sequence[int]) -> torch.Tensor:
-    """Gives the mean cross-entropy of a batch."""
+def classification_loss(
+    model: Any, tokenizer: Any, texts: Sequence[str], labels: Sequence[int], weights: Sequence[float] | None = None
+) -> torch.Tensor:
+    """Gives the mean cross-entropy of a batch, each text's multiplied by its weight."""
     inputs = tokenizer(list(texts), padding=True, truncation=True, max_length=32, return_tensors="pt")
-    return functional.cross_entropy(model(**inputs).logits, torch.tensor(labels))
+    each = functional.cross_entropy(model(**inputs).logits, torch.tensor(labels), reduction="none")
+    return each.mean() if weights is None else (each * torch.tensor(weights)).mean()
 
 
 def span_loss(model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]]) -> torch.Tensor:

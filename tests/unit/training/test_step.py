@@ -25,9 +25,10 @@ def plain(run: Ready, max_norm: float | None = 1.0, chosen: np.ndarray = ALL) ->
     assert labels is not None
     texts = [split["text"][int(row)] for row in chosen]
     ids = [labels.label2id[split["label"][int(row)]] for row in chosen]
+    weights = [split["weight"][int(row)] for row in chosen] if "weight" in split.column_names else None
 
     def loss(model: Any) -> torch.Tensor:
-        return classification_loss(model, run.tokenizer, texts, ids)
+        return classification_loss(model, run.tokenizer, texts, ids, weights)
 
     return plain_step(run.untouched, loss, RATE, 0.1, max_norm)
 

@@ -37,7 +37,9 @@ def torchrun(*arguments: str, timeout: int = 300, **options: Any) -> subprocess.
     )
 
 
-def step_jobs(checkpoints: Callable[[str], Path], questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def step_jobs(
+    checkpoints: Callable[[str], Path], questions: list[dict[str, Any]], reviewed: Path
+) -> list[dict[str, Any]]:
     """Gives the steps that are compared: name, family, rows, micro-batch size, which rows."""
     jobs = []
     for name, family, size, indices in (
@@ -57,7 +59,9 @@ def step_jobs(checkpoints: Callable[[str], Path], questions: list[dict[str, Any]
     frozen["sections"] = without_validation(train={"batch_size": 32, "epochs": 2}, freeze={"layers": 1})
     answers = jobs[0] | {"name": "answers", "rows": questions, "indices": list(range(20))}
     answers["sections"] = without_validation(task=QUESTIONS, train={"batch_size": 20, "micro_batch_size": 7})
-    return [*jobs, frozen, answers]
+    weighed = jobs[1] | {"name": "weighed"}
+    weighed["sections"] = {"dataset": {"validation_fraction": 0, "drop": str(reviewed)}, "train": {"batch_size": 32}}
+    return [*jobs, frozen, answers, weighed]
 
 
 def evaluation_jobs(bert: Path) -> list[dict[str, Any]]:
@@ -75,7 +79,9 @@ def jobs(checkpoints: Callable[[str], Path], bert: Path, tmp_path_factory: pytes
     """All jobs, done."""
     folder = tmp_path_factory.mktemp("two")
     questions = many_questions()
-    made = {"steps": step_jobs(checkpoints, questions), "evaluations": evaluation_jobs(bert)}
+    reviewed = folder / "reviewed.csv"
+    reviewed.write_text("id,weight\ntrain-1,0.2\ntrain-4,0.5\ntrain-30,0.1\n")
+    made = {"steps": step_jobs(checkpoints, questions, reviewed), "evaluations": evaluation_jobs(bert)}
     (folder / "jobs.json").write_text(json.dumps(made))
     done = torchrun(str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json"), str(folder))
     assert done.returncode == 0, done.stderr
@@ -103,7 +109,7 @@ def seen(jobs: dict[str, Any], name: str) -> Pair:
 
 CLASSIFICATION = [
     "whole", "micro_batches", "uneven_micro_batches", "uneven", "fewer_rows_than_processes", "gpt2", "t5",
-    "stored_states",
+    "stored_states", "weighed",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Reviewed lists: the rows that are marked, and no others, are left out of train."""
+"""Reviewed lists: the rows that are marked, and no others, are left out of train or weigh less."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from textxfer.data.columns import select_columns
-from textxfer.data.drops import cell, drop_rows
+from textxfer.data.reviewed import cell, heed
 from textxfer.errors import DataError
 from textxfer.records import Splits
 from textxfer.sources.memory import Memory
+from textxfer.training.environment import data_fingerprint
 
 Write = Callable[[list[dict[str, Any]]], Path]
 
@@ -34,14 +35,35 @@ def line(number: int, drop: str = "", **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("mark", ["x", "X ", "yes", "1", "true"])
 def test_marked_rows_are_left_out(mark: str, splits: Splits, listed: Write) -> None:
-    left = drop_rows(splits, listed([line(1, mark), line(2), line(4, "no")]))
+    left = heed(splits, listed([line(1, mark), line(2), line(4, "no")]))
     assert left.train.rows["id"][:] == ["train-0", "train-2", "train-3", "train-4", "train-5"]
     assert left.test is splits.test
 
 
+@pytest.mark.parametrize("weight", ["0.3", " .3 ", "0,3", "3e-1"])
+def test_weighed_rows_stay_and_say_what_they_count(weight: str, splits: Splits, listed: Write) -> None:
+    left = heed(splits, listed([line(1, weight=weight), line(2, "x", weight=""), line(4, weight="1")]))
+    assert left.train.rows["id"][:] == [f"train-{n}" for n in (0, 1, 3, 4, 5)]
+    assert left.train.rows["weight"][:] == [1.0, 0.3, 1.0, 1.0, 1.0]
+    assert left.test is splits.test
+
+
+def test_a_list_of_weights_needs_no_column_for_rows_to_leave_out(splits: Splits, listed: Write) -> None:
+    assert heed(splits, listed([{"id": "train-0", "weight": "0.5"}])).train.rows["weight"][0] == 0.5
+
+
+def test_weights_of_one_change_nothing(splits: Splits, listed: Write) -> None:
+    assert "weight" not in heed(splits, listed([line(1, weight="1"), line(2, weight="1.0")])).train.rows.column_names
+
+
+def test_weights_are_part_of_what_data_are(splits: Splits, listed: Write) -> None:
+    prints = {data_fingerprint(heed(splits, listed([line(1, weight=weight)]))) for weight in ("0.5", "0.25", "1")}
+    assert len(prints) == 3
+
+
 def test_ids_alone_and_texts_alone_name_rows(splits: Splits, listed: Write) -> None:
-    by_id = drop_rows(splits, listed([{"id": "train-3", "drop": "x"}]))
-    by_text = drop_rows(splits, listed([{"text": "text  3", "given": "b", "drop": "x"}]))
+    by_id = heed(splits, listed([{"id": "train-3", "drop": "x"}]))
+    by_text = heed(splits, listed([{"text": "text  3", "given": "b", "drop": "x"}]))
     assert by_id.train.rows["id"][:] == by_text.train.rows["id"][:] == [f"train-{n}" for n in (0, 1, 2, 4, 5)]
 
 
@@ -50,6 +72,12 @@ def test_ids_alone_and_texts_alone_name_rows(splits: Splits, listed: Write) -> N
     [
         ([line(1), line(2)], "marks no row: write x in the column `drop`"),
         ([line(1, "maybe")], "row 1: the column `drop` holds 'maybe'; write x, or leave it empty"),
+        ([line(1, weight="lots")], "row 1: the column `weight` holds 'lots'; write a number above 0, up to 1"),
+        ([line(1, weight="0")], "row 1: the column `weight` holds '0'; write a number above 0"),
+        ([line(1, weight="1.5")], "row 1: the column `weight` holds '1.5'"),
+        ([line(1, weight="nan")], "row 1: the column `weight` holds 'nan'"),
+        ([line(1, "x", weight="0.5")], "row 1: is marked in `drop` and has a `weight`; leave one of them empty"),
+        ([line(1, "x", weight=""), line(1, weight="0.5")], "row 2: the list names this row before, with another mark"),
         ([line(9, "x")], "row 1: train has no row with the id 'train-9'; make the list anew"),
         ([line(1, "x", id="test-1")], "row 1: the row 'test-1' is in test, not in train"),
         ([line(1, "x", text="other")], "row 1: the row 'train-1' of train is another by now: it has the text 'text 1'"),
@@ -63,14 +91,14 @@ def test_ids_alone_and_texts_alone_name_rows(splits: Splits, listed: Write) -> N
 )
 def test_a_list_that_does_not_fit(rows: list[dict[str, Any]], message: str, splits: Splits, listed: Write) -> None:
     with pytest.raises(DataError) as caught:
-        drop_rows(splits, listed(rows))
+        heed(splits, listed(rows))
     assert message in str(caught.value)
     assert "list.csv" in str(caught.value)
 
 
 def test_a_list_that_is_not_there(splits: Splits, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv: cannot be read"):
-        drop_rows(splits, tmp_path / "none.csv")
+        heed(splits, tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize(

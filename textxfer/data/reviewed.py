@@ -1,4 +1,4 @@
-"""Leaving rows out of train that somebody marked in a list, as `textxfer suspects` writes it."""
+"""Lists of training rows that somebody reviewed, to leave out or weigh less; `textxfer suspects` writes such lists."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ MARKS = ("x", "yes", "y", "true", "1", "drop")
 NO_MARKS = ("", "no", "n", "false", "0", "keep")
 MOST_CHARACTERS = 1000
 """Of a text in a list: spreadsheets refuse cells that are very long."""
+WEIGHT = "weight"
+"""The column of train, and of a list, that says how much a row counts in the loss."""
 FORMULA = ("=", "+", "-", "@")
 
 
@@ -31,42 +33,53 @@ def cell(text: str) -> str:
     return f"'{folded}" if folded.startswith(FORMULA) else folded
 
 
-def drop_rows(splits: Splits, path: Path) -> Splits:
-    """Leaves the marked rows of a list out of train; the other splits stay as they are.
+def heed(splits: Splits, path: Path) -> Splits:
+    """Leaves the marked rows of a list out of train and weighs others less; the other splits stay as they are.
 
-    The list has a column `drop`, in which "x" (or "yes", "1", "true") marks a row, and names rows by `id`. Where it has
-    the columns `text` and `given` (the label), they must be those of the row. A list without `id` names all rows that
-    have its text and label.
+    The list has a column `drop`, in which "x" (or "yes", "1", "true") marks a row that is left out, or a column
+    `weight` with a number above 0, up to 1, for a row that counts less in the loss; or both. It names rows by `id`.
+    Where it has the columns `text` and `given` (the label), they must be those of the row. A list without `id` names
+    all rows that have its text and label.
 
     Args:
         splits: Checked and cut.
         path: A csv file, or another that `sources.files` reads.
 
+    Returns:
+        The splits; train has a column `weight` where any row weighs less than 1.
+
     Raises:
-        DataError: The list cannot be read or marks nothing, names rows that are not there or are others by now, or
-            leaves a label without rows.
+        DataError: The list cannot be read or marks nothing, names rows that are not there or are others by now, gives
+            a row two fates, or leaves a label without rows.
     """
     listed = _marked(read_file(path), path)
     train = _Train(splits.train)
-    dropped: set[int] = set()
+    weights: dict[int, float] = {}
     problems = []
     for row in listed:
         found = train.find(row)
         if not found:
             problems.append(f"{row.where}: {_why_not(row, train, splits)}")
-        dropped.update(found)
+        elif any(weights.get(place, row.weight) != row.weight for place in found):
+            problems.append(f"{row.where}: the list names this row before, with another mark or weight; leave one")
+        weights.update(dict.fromkeys(found, row.weight))
     if problems:
         raise DataError(*shortened(problems))
-    kept = [place for place in range(len(splits.train)) if place not in dropped]
+    kept = [place for place in range(len(splits.train)) if weights.get(place) != 0]
     _check_kept(splits.train, kept, path)
-    return replace(splits, train=splits.train.select(kept))
+    left = splits.train.select(kept)
+    each = [weights.get(place, 1.0) for place in kept]
+    if min(each) < 1:
+        left = replace(left, rows=left.rows.add_column(WEIGHT, each))
+    return replace(splits, train=left)
 
 
 @dataclass(frozen=True)
 class _Marked:
-    """A marked row of a list; None where the list has no such column."""
+    """A marked row of a list; None where the list has no such column. A weight of 0 leaves it out."""
 
     where: str
+    weight: float
     id: str | None
     text: str | None
     label: str | None
@@ -101,30 +114,53 @@ class _Train:
 def _marked(split: Split, path: Path) -> list[_Marked]:
     """Gives the marked rows of a list."""
     there = split.rows.column_names
-    if "drop" not in there:
+    if "drop" not in there and WEIGHT not in there:
         raise DataError(
             f"{path}: has {registry.unknown('drop', there, 'column')}; `textxfer suspects` writes such lists"
         )
     if "id" not in there and "text" not in there:
         raise DataError(f"{path}: names no rows: it needs a column `id`, or `text` and `given`")
-    columns = {name: list(_column(split, name)) for name in ("drop", "id", "text", "given")}
-    marks = [(mark or "").strip().casefold() for mark in columns["drop"]]
-    problems = [
-        f"{split.where(place)}: the column `drop` holds {mark!r}; write x, or leave it empty"
-        for place, mark in enumerate(marks)
-        if mark not in (*MARKS, *NO_MARKS)
-    ]
-    if problems:
-        raise DataError(*shortened(problems))
-    found = []
-    for place, mark in enumerate(marks):
-        if mark in MARKS:
+    columns = {name: list(_column(split, name)) for name in ("drop", WEIGHT, "id", "text", "given")}
+    found, problems = [], []
+    for place in range(len(split)):
+        try:
+            weight = _weight(columns["drop"][place] or "", columns[WEIGHT][place] or "")
+        except ValueError as problem:
+            problems.append(f"{split.where(place)}: {problem}")
+            continue
+        if weight is not None:
             text, label = columns["text"][place], columns["given"][place]
             shown = (cell(value) if value is not None else None for value in (text, label))
-            found.append(_Marked(split.where(place), columns["id"][place], *shown))
+            found.append(_Marked(split.where(place), weight, columns["id"][place], *shown))
+    if problems:
+        raise DataError(*shortened(problems))
     if not found:
-        raise DataError(f"{path}: marks no row: write x in the column `drop` of each row to leave out (`dataset.drop`)")
+        raise DataError(
+            f"{path}: marks no row: write x in the column `drop` of each row to leave out, or a number in `weight` for "
+            "each that is to count less (`dataset.drop`)"
+        )
     return found
+
+
+def _weight(mark: str, weight: str) -> float | None:
+    """Gives how much a row of a list counts, 0 where it is left out; None where nothing is said of it."""
+    folded, number = mark.strip().casefold(), weight.strip()
+    if folded not in (*MARKS, *NO_MARKS):
+        raise ValueError(f"the column `drop` holds {folded!r}; write x, or leave it empty")
+    if not number:
+        return 0.0 if folded in MARKS else None
+    try:
+        value = float(number.replace(",", "."))  # as spreadsheets write it in half the world
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise ValueError(
+            f"the column `weight` holds {number!r}; write a number above 0, up to 1, or leave it empty; x in `drop` "
+            "leaves a row out"
+        )
+    if folded in MARKS:
+        raise ValueError("is marked in `drop` and has a `weight`; leave one of them empty")
+    return value
 
 
 def _column(split: Split, name: str) -> Iterator[str | None]:
