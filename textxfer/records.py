@@ -69,6 +69,33 @@ class Splits:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Rows in memory, by column: as much of a `datasets.Dataset` as tasks use, without importing that.
+
+    Attributes:
+        columns: The values of each column, in the order of the rows; one column at least.
+    """
+
+    columns: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Table:
+        """Makes it of rows, one at least, that have the same columns."""
+        return cls({name: [row[name] for row in rows] for name in rows[0]})
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.columns)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        return self.columns[name]
+
+
+@dataclass(frozen=True)
 class Encoded:
     """N tokenised examples, without padding: one flat array for all, cut by offsets.
 
@@ -121,7 +148,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """B padded examples as tensors.
+    """B padded examples: tensors, or numpy arrays where there is no torch.
 
     Attributes:
         input_ids: (B, T) int64, padded on the right.
@@ -132,17 +159,17 @@ class Batch:
         states: What frozen layers make of the tokens (B, T, D), where that is known already.
     """
 
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    token_type_ids: torch.Tensor | None
-    targets: torch.Tensor | None
+    input_ids: Any
+    attention_mask: Any
+    token_type_ids: Any | None
+    targets: Any | None
     indices: np.ndarray
     states: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def inputs(self) -> dict[str, torch.Tensor]:
+    def inputs(self) -> dict[str, Any]:
         """Gives the keyword arguments of a forward pass: the stock one's, and the states where there are any."""
         inputs = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
         if self.states is not None:

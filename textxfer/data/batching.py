@@ -1,4 +1,4 @@
-"""Which examples stand together, in which order, and their padded tensors."""
+"""Which examples stand together, in which order, and the padded batches of them."""
 
 from __future__ import annotations
 
@@ -59,37 +59,55 @@ def sorted_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
         start += size
 
 
-def collate(encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, device: Any = "cpu", pad_to: int = 1) -> Batch:
+def padded(encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, pad_to: int = 1) -> Batch:
     """Cuts examples out of the flat arrays and pads them on the right to the longest of them.
 
     Args:
         encoded: Where they lie.
         indices: Their places (B,).
         pad_token_id: What fills `input_ids`.
-        device: Where the tensors go.
         pad_to: Make T a multiple of this.
 
     Returns:
-        Tensors of shape (B, T).
+        Numpy arrays of shape (B, T).
     """
     import numpy as np
-    import torch
 
     starts, lengths = encoded.offsets[indices], encoded.lengths[indices]
     width = -(-int(lengths.max()) // pad_to) * pad_to
     columns = np.arange(width)
     mask = columns < lengths[:, None]
     places = np.where(mask, starts[:, None] + columns, 0)
+    input_ids = np.where(mask, encoded.input_ids[places], pad_token_id).astype(np.int64)
+    types = None
+    if encoded.token_type_ids is not None:
+        types = np.where(mask, encoded.token_type_ids[places], 0).astype(np.int64)
+    targets = encoded.targets[indices] if encoded.targets is not None else None
+    return Batch(input_ids, mask.astype(np.int64), types, targets, indices)
 
-    def tensor(array: np.ndarray) -> torch.Tensor:
+
+def collate(encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, device: Any = "cpu", pad_to: int = 1) -> Batch:
+    """Gives a padded batch as tensors; see `padded`.
+
+    Args:
+        encoded: Where the examples lie.
+        indices: Their places (B,).
+        pad_token_id: What fills `input_ids`.
+        device: Where the tensors go.
+        pad_to: Make T a multiple of this.
+    """
+    import torch
+
+    def tensor(array: np.ndarray | None) -> torch.Tensor | None:
+        if array is None:
+            return None
         made = torch.from_numpy(array)
         if torch.device(device).type == "cuda":
             return made.pin_memory().to(device, non_blocking=True)
         return made.to(device)
 
-    input_ids = np.where(mask, encoded.input_ids[places], pad_token_id).astype(np.int64)
-    types = None
-    if encoded.token_type_ids is not None:
-        types = tensor(np.where(mask, encoded.token_type_ids[places], 0).astype(np.int64))
-    targets = tensor(encoded.targets[indices]) if encoded.targets is not None else None
-    return Batch(tensor(input_ids), tensor(mask.astype(np.int64)), types, targets, indices)
+    batch = padded(encoded, indices, pad_token_id=pad_token_id, pad_to=pad_to)
+    ids, mask, types, targets = map(
+        tensor, (batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.targets)
+    )
+    return Batch(ids, mask, types, targets, indices)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from textxfer.data.tokenizer import PlainTokenizer
 from textxfer.records import Encoded
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def encode_texts(
     """Tokenises texts or pairs of texts, cutting them at `max_length` tokens (pairs: the longer of the two first).
 
     Args:
-        tokenizer: A tokenizer prepared by `modeling.checkpoint`.
+        tokenizer: As `modeling.checkpoint` makes it ready, or plain.
         texts: R texts.
         pairs: R second texts, or None.
         max_length: In tokens, special ones counted.
@@ -31,15 +32,15 @@ def encode_texts(
     """
     import numpy as np
 
+    plain = PlainTokenizer.of(tokenizer)
     parts: list[_Part] = []
     truncated = 0
     for start in range(0, len(texts), TEXTS_AT_A_TIME):
         part = slice(start, start + TEXTS_AT_A_TIME)
-        second = list(pairs[part]) if pairs is not None else None
-        coded = tokenize(tokenizer, list(texts[part]), second, truncation=True, max_length=max_length)
-        parts.append(_flat(tokenizer, coded, pair=second is not None))
-        full = (place for place, row in enumerate(coded["input_ids"]) if len(row) >= max_length)
-        truncated += sum(bool(coded.encodings[place].overflowing) for place in full)
+        second = pairs[part] if pairs is not None else None
+        encodings = plain.encode(texts[part], second, max_length=max_length)
+        parts.append(_flat(plain, encodings, pair=second is not None))
+        truncated += sum(len(encoding) >= max_length and bool(encoding.overflowing) for encoding in encodings)
     joined = _join(parts)
     return Encoded(joined.ids, joined.offsets, np.arange(len(texts)), token_type_ids=joined.types, truncated=truncated)
 
@@ -50,7 +51,7 @@ def encode_windows(
     """Tokenises questions with their contexts, a long context in several windows.
 
     Args:
-        tokenizer: A tokenizer prepared by `modeling.checkpoint`.
+        tokenizer: As `modeling.checkpoint` makes it ready, or plain.
         questions: R questions; one that leaves too little room for its context is cut.
         contexts: R contexts.
         max_length: Tokens of a window, question and special tokens counted.
@@ -61,35 +62,24 @@ def encode_windows(
     """
     import numpy as np
 
+    plain = PlainTokenizer.of(tokenizer)
     parts: list[_Part] = []
     spans: list[np.ndarray] = []
     rows: list[int] = []
-    questions = _cut_questions(tokenizer, questions, max_length, stride)
+    questions = _cut_questions(plain, questions, max_length, stride)
     for start in range(0, len(questions), TEXTS_AT_A_TIME):
         part = slice(start, start + TEXTS_AT_A_TIME)
-        coded = tokenize(
-            tokenizer,
-            questions[part],
-            list(contexts[part]),
-            truncation="only_second",
-            max_length=max_length,
-            stride=stride,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-        )
-        parts.append(_flat(tokenizer, coded, pair=True))
-        spans.extend(_context_spans(encoding) for encoding in coded.encodings)
-        rows.extend(start + place for place in coded["overflow_to_sample_mapping"])
+        whole = plain.encode(questions[part], contexts[part], max_length=max_length, stride=stride, cut="only_second")
+        windows = [[encoding, *encoding.overflowing] for encoding in whole]
+        encodings = list(chain.from_iterable(windows))
+        parts.append(_flat(plain, encodings, pair=True))
+        spans.extend(_context_spans(encoding) for encoding in encodings)
+        rows.extend(start + place for place, each in enumerate(windows) for _ in each)
     joined = _join(parts)
     flat_spans = np.concatenate(spans) if spans else np.zeros((0, 2), np.int32)
     return Encoded(
         joined.ids, joined.offsets, np.array(rows, dtype=np.int64), token_type_ids=joined.types, spans=flat_spans
     )
-
-
-def tokenize(tokenizer: Any, texts: list[str], pairs: list[str] | None, **options: Any) -> Any:
-    """Calls a tokenizer so that special tokens written in a text ("[SEP]", "<|endoftext|>") stay plain text."""
-    return tokenizer(texts, pairs, padding=False, split_special_tokens=True, verbose=False, **options)
 
 
 def flatten(rows: Sequence[Sequence[int]], dtype: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -110,17 +100,17 @@ class _Part:
     types: np.ndarray | None
 
 
-def _flat(tokenizer: Any, coded: Any, pair: bool) -> _Part:
+def _flat(plain: PlainTokenizer, encodings: Sequence[Any], pair: bool) -> _Part:
     """Flattens what the tokenizer gave; a text without any token gets a padding token."""
     import numpy as np
 
-    rows = coded["input_ids"]
-    types = coded.get("token_type_ids")
-    if not all(rows):
-        rows, types = [row or [tokenizer.pad_token_id] for row in rows], None
+    rows = [encoding.ids or [plain.pad_token_id] for encoding in encodings]
     ids, offsets = flatten(rows, np.int32)
-    _plain_body(tokenizer, ids, offsets, coded.encodings, pair)
-    return _Part(ids, offsets, flatten(types, np.int8)[0] if types is not None else None)
+    _plain_body(plain, ids, offsets, encodings, pair)
+    types = None
+    if plain.segments and all(map(len, encodings)):
+        types = flatten([encoding.type_ids for encoding in encodings], np.int8)[0]
+    return _Part(ids, offsets, types)
 
 
 def _join(parts: Sequence[_Part]) -> _Part:
@@ -137,7 +127,9 @@ def _join(parts: Sequence[_Part]) -> _Part:
     )
 
 
-def _plain_body(tokenizer: Any, ids: np.ndarray, offsets: np.ndarray, encodings: Sequence[Any], pair: bool) -> None:
+def _plain_body(
+    plain: PlainTokenizer, ids: np.ndarray, offsets: np.ndarray, encodings: Sequence[Any], pair: bool
+) -> None:
     """Makes special tokens that a text's own words became into unknown ones; those the tokenizer adds stay.
 
     Vocabularies of T5's and DeBERTa's kind hold the special tokens as words, so that the text "</s>" becomes an end
@@ -145,13 +137,13 @@ def _plain_body(tokenizer: Any, ids: np.ndarray, offsets: np.ndarray, encodings:
     """
     import numpy as np
 
-    unknown = tokenizer.unk_token_id
-    special = [number for number in tokenizer.all_special_ids if number != unknown]
+    unknown = plain.unk_token_id
+    special = [number for number in plain.special_ids if number != unknown]
     if unknown is None or not special:
         return
     is_special = np.isin(ids, special)
     counts = np.add.reduceat(is_special, offsets[:-1], dtype=np.int64)
-    for row in np.flatnonzero(counts > tokenizer.num_special_tokens_to_add(pair=pair)).tolist():
+    for row in np.flatnonzero(counts > plain.num_special_tokens(pair=pair)).tolist():
         own: np.ndarray = np.array([sequence is not None for sequence in _sequences(encodings[row])], dtype=np.bool_)
         part = slice(offsets[row], offsets[row + 1])
         ids[part][own & is_special[part]] = unknown
@@ -175,18 +167,17 @@ def _context_spans(encoding: Any) -> np.ndarray:
     return spans
 
 
-def _cut_questions(tokenizer: Any, questions: Sequence[str], max_length: int, stride: int) -> list[str]:
+def _cut_questions(plain: PlainTokenizer, questions: Sequence[str], max_length: int, stride: int) -> list[str]:
     """Shortens questions so that a window has room for more context than the stride."""
-    room = max_length - tokenizer.num_special_tokens_to_add(pair=True) - stride - 1
-    return [_cut(tokenizer, question, room) for question in questions]
+    room = max_length - plain.num_special_tokens(pair=True) - stride - 1
+    return [_cut(plain, question, room) for question in questions]
 
 
-def _cut(tokenizer: Any, text: str, most: int) -> str:
+def _cut(plain: PlainTokenizer, text: str, most: int) -> str:
     """Gives the longest beginning of a text that has `most` tokens or fewer."""
     # A token is at least one character where those are ASCII, but for one that some tokenizers put before the first.
     while not (text.isascii() and len(text) < most):
-        coded = tokenize(tokenizer, [text], None, add_special_tokens=False, return_offsets_mapping=True)
-        spans = coded["offset_mapping"][0]
+        spans = plain.encode([text], add_special_tokens=False)[0].offsets
         if len(spans) <= most:
             break
         # A shorter text may be cut into other tokens, so look again.

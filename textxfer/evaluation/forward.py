@@ -77,7 +77,7 @@ def forward(
                 output = model(**batch.inputs())
             kept = task.reduce(output, batch, encoded)
             loss = float(task.loss(output, batch)) if batch.targets is not None else 0.0
-        return _Piece(indices, {name: tensor.cpu().numpy() for name, tensor in kept.items()}, loss)
+        return _Piece(indices, {name: _in_numpy(array) for name, array in kept.items()}, loss)
 
     mine = list(sorted_batches(encoded.lengths, tokens))[rank::world]
     pieces = list(_halving(run, mine, encoded.lengths))
@@ -86,6 +86,11 @@ def forward(
 
         pieces = gather_object(pieces)
     return _in_order(pieces, len(encoded), has_loss=encoded.targets is not None)
+
+
+def _in_numpy(array: Any) -> np.ndarray:
+    kept: np.ndarray = array.cpu().numpy() if hasattr(array, "cpu") else array
+    return kept
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from textxfer.evaluation.verdict import contexts, scores_by_split, verdict, with
 from textxfer.labels import LabelSet
 from textxfer.records import Split, Splits
 from textxfer.serving.engine import Engine, open_engine
+from textxfer.serving.torch_backend import TorchBackend
 from textxfer.sources.files import Files
 
 DEFAULT_SPLITS = ("test", "validation", "train")
@@ -128,8 +129,10 @@ def _own_slices(split: Split) -> dict[str, Any]:
 
 
 def _evaluated(engine: Engine, split: Split, metrics: tuple[str, ...]) -> Evaluation:
+    backend = engine.backend
+    assert isinstance(backend, TorchBackend)
     encoded = engine.task.encode(split.rows, engine.tokenizer, engine.labels)
-    return evaluate(engine.model, engine.task, encoded, split.rows, engine.labels, metrics, **engine.options)
+    return evaluate(backend.model, engine.task, encoded, split.rows, engine.labels, metrics, **backend.options)
 
 
 def _metrics(found: Evaluation, labels: LabelSet | None, groups: Any) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from textxfer.errors import DataError, Interrupted, OutputError, TextxferError, 
 from textxfer.modeling.checkpoint import Checkpoint, first_line, open_checkpoint
 from textxfer.serving._outputs import Csv, JsonLines, LinesFile, LinesStream, Output, ParquetParts, Record
 from textxfer.serving._results import Results, Wanted
+from textxfer.serving._saved import task_of_model
 from textxfer.serving._unfinished import Done, Unfinished
-from textxfer.serving.engine import Engine, open_engine, task_of_model
+from textxfer.serving.engine import Engine, open_engine
 from textxfer.sources.streams import Row, Stream, open_stream
 from textxfer.training.disk import reason
 
@@ -226,7 +227,7 @@ class _Job:
         """Predicts all rows that are left; however it ends, what is done is kept."""
         try:
             self._tell(done)
-            for chunk in _chunks(self.stream.rows, self._tokens()):
+            for chunk in _chunks(self.stream.rows, self.engine.backend.batch_tokens):
                 done = self._write(*self._records(chunk, done), done)
                 self._tell(done)
             (self.output or self._open(done)).finish()
@@ -247,12 +248,6 @@ class _Job:
     def _tell(self, done: Done) -> None:
         if self.how.on_rows is not None:
             self.how.on_rows(done.rows, self.stream.share(done.rows) if done.rows else None)
-
-    def _tokens(self) -> int:
-        from textxfer.evaluation.forward import TOKENS_ON_CPU, TOKENS_ON_GPU
-
-        device = next(self.engine.model.parameters()).device
-        return self.engine.batch_tokens or (TOKENS_ON_CPU if device.type == "cpu" else TOKENS_ON_GPU)
 
     def _records(self, chunk: Sequence[Row], done: Done) -> tuple[list[Record], Done]:
         """Gives a record for each row, and how far the input is then."""

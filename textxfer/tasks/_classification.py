@@ -10,7 +10,8 @@ from textxfer.data.checks import label_set
 from textxfer.data.encode import encode_texts
 from textxfer.errors import DataError
 from textxfer.labels import LabelSet, is_number
-from textxfer.records import Batch, Encoded, Predictions, Splits
+from textxfer.records import Batch, Encoded, Predictions, Splits, Table
+from textxfer.tasks._arrays import as_numpy
 
 if TYPE_CHECKING:
     import datasets
@@ -34,6 +35,7 @@ class Classification:
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     pipeline_tag: ClassVar[str] = "text-classification"
     required_columns: ClassVar[tuple[str, ...]] = ("text", "label")
+    outputs: ClassVar[tuple[str, ...]] = ("logits",)
     select_by = "macro_f1"
 
     def __init__(
@@ -70,7 +72,7 @@ class Classification:
         labels = rows["label"][:]
         return [tuple(sorted(label)) for label in labels] if self.multi_label else labels, None
 
-    def encode(self, rows: datasets.Dataset, tokenizer: Any, labels: LabelSet | None) -> Encoded:
+    def encode(self, rows: datasets.Dataset | Table, tokenizer: Any, labels: LabelSet | None) -> Encoded:
         """Tokenises texts and, where rows have labels, gives their ids; see `Task.encode`."""
         pairs = rows["text_pair"][:] if "text_pair" in rows.column_names else None
         encoded = encode_texts(tokenizer, rows["text"][:], pairs, max_length=self.max_length)
@@ -78,7 +80,7 @@ class Classification:
             return encoded
         return replace(encoded, targets=self._targets(rows["label"][:], labels))
 
-    def _targets(self, values: list[Any], labels: LabelSet) -> np.ndarray:
+    def _targets(self, values: Sequence[Any], labels: LabelSet) -> np.ndarray:
         import numpy as np
 
         if not self.multi_label:
@@ -116,11 +118,11 @@ class Classification:
         of_examples = each.mean(dim=1)
         return of_examples.sum() if weights is None else weights @ of_examples
 
-    def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, torch.Tensor]:
+    def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, np.ndarray]:
         """Keeps the logits (B, C)."""
-        return {"logits": output.logits.float()}
+        return {"logits": as_numpy(output.logits)}
 
-    def decode(self, reduced: Mapping[str, Any], encoded: Encoded, rows: datasets.Dataset) -> Predictions:
+    def decode(self, reduced: Mapping[str, Any], encoded: Encoded, rows: datasets.Dataset | Table) -> Predictions:
         """Takes the most probable label, or every label that reaches its threshold; see `Task.decode`."""
         import numpy as np
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from textxfer.records import Batch, Encoded
+from textxfer.records import Encoded
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
 LOWEST = -1e4
 SPANS_KEPT = 20
@@ -64,22 +63,26 @@ def targets(windows: Encoded, answers: Sequence[Mapping[str, Any]]) -> np.ndarra
     return found
 
 
-def context_mask(batch: Batch, windows: Encoded) -> torch.Tensor:
-    """Marks the tokens that an answer may start or end with (B, T)."""
+def context_mask(indices: np.ndarray, windows: Encoded, width: int) -> np.ndarray:
+    """Marks the tokens that an answer may start or end with (B, T).
+
+    Args:
+        indices: Places of the batch's windows (B,).
+        windows: All of them.
+        width: T.
+    """
     import numpy as np
-    import torch
 
     assert windows.spans is not None
-    width = batch.input_ids.shape[1]
-    lengths = windows.lengths[batch.indices]
-    real = np.arange(width) < lengths[:, None]
-    places = np.where(real, windows.offsets[batch.indices][:, None] + np.arange(width), 0)
-    return torch.from_numpy(real & (windows.spans[places, 0] >= 0)).to(batch.input_ids.device)
+    lengths = windows.lengths[indices]
+    real: np.ndarray = np.arange(width) < lengths[:, None]
+    places = np.where(real, windows.offsets[indices][:, None] + np.arange(width), 0)
+    return real & (windows.spans[places, 0] >= 0)
 
 
 def best_spans(
-    start_logits: torch.Tensor, end_logits: torch.Tensor, allowed: torch.Tensor, max_answer_length: int
-) -> dict[str, torch.Tensor]:
+    start_logits: np.ndarray, end_logits: np.ndarray, allowed: np.ndarray, max_answer_length: int
+) -> dict[str, np.ndarray]:
     """Gives the most probable spans of each window.
 
     Args:
@@ -92,33 +95,50 @@ def best_spans(
         `spans` (B, K, 2) first and last token, `scores` (B, K) probabilities, best first (0 where there are fewer than
         K spans), `null` (B,) the probability of no answer.
     """
-    import torch
+    import numpy as np
 
-    considered = allowed.clone()
+    considered = allowed.copy()
     considered[:, 0] = True
-    start = start_logits.float().masked_fill(~considered, LOWEST).softmax(dim=1)
-    end = end_logits.float().masked_fill(~considered, LOWEST).softmax(dim=1)
+    start, end = _softmax(start_logits, considered), _softmax(end_logits, considered)
     null = start[:, 0] * end[:, 0]
     start, end = start * allowed, end * allowed
-    width = start.shape[1]
-    longest = min(max_answer_length, width)
-    products = torch.stack(
-        [torch.nn.functional.pad(start[:, : width - step] * end[:, step:], (0, step)) for step in range(longest)], dim=2
-    )
-    kept = min(SPANS_KEPT, width * longest)
-    scores, places = products.flatten(1).topk(kept, dim=1)
-    first = places // longest
-    spans = torch.stack([first, first + places % longest], dim=2)
-    missing = SPANS_KEPT - kept
-    spans = torch.nn.functional.pad(spans, (0, 0, 0, missing)).to(torch.int32)
-    return {"spans": spans, "scores": torch.nn.functional.pad(scores, (0, missing)), "null": null}
+    longest = min(max_answer_length, start.shape[1])
+    # The last tokens that a span may have (B, T, longest), by its first.
+    ends = np.lib.stride_tricks.sliding_window_view(np.pad(end, ((0, 0), (0, longest - 1))), longest, axis=1)
+    best_end = end.copy()
+    for step in range(1, longest):
+        np.maximum(best_end[:, :-step], end[:, step:], out=best_end[:, :-step])
+    # A span among the K best begins where one of the K best beginnings is.
+    beginnings = np.sort(np.argsort(-start * best_end, axis=1, kind="stable")[:, :SPANS_KEPT], axis=1)
+    windows = np.arange(len(start))[:, None]
+    products = (start[windows, beginnings][:, :, None] * ends[windows, beginnings]).reshape(len(start), -1)
+    order = np.argsort(-products, axis=1, kind="stable")[:, :SPANS_KEPT]
+    scores = np.take_along_axis(products, order, axis=1)
+    first = np.take_along_axis(beginnings, order // longest, axis=1)
+    spans = np.stack([first, first + order % longest], axis=2).astype(np.int32)
+    missing = (0, SPANS_KEPT - order.shape[1])
+    return {
+        "spans": np.pad(spans, ((0, 0), missing, (0, 0))),
+        "scores": np.pad(scores, ((0, 0), missing)),
+        "null": null,
+    }
+
+
+def _softmax(logits: np.ndarray, considered: np.ndarray) -> np.ndarray:
+    """Gives each row's probabilities (B, T), 0 where a token is not considered."""
+    import numpy as np
+
+    masked = np.where(considered, logits, LOWEST)
+    shares = np.exp(masked - masked.max(axis=1, keepdims=True))
+    softmax: np.ndarray = shares / shares.sum(axis=1, keepdims=True)
+    return softmax
 
 
 def choose(reduced: Mapping[str, Any], windows: Encoded, contexts: Sequence[str], unanswerable: bool) -> Answers:
     """Gives the best answer of each question over its windows.
 
     Args:
-        reduced: `spans`, `scores` and `null` of all N windows, as `best_spans` gives them, in numpy.
+        reduced: `spans`, `scores` and `null` of all N windows, as `best_spans` gives them.
         windows: Where tokens stand in their contexts.
         contexts: One a row (R).
         unanswerable: Whether the answer may be that there is none: then it is chosen where every window's probability

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import datasets
+    import numpy as np
     import torch
 
     from textxfer.labels import LabelSet
-    from textxfer.records import Batch, Encoded, Predictions, Splits
+    from textxfer.records import Batch, Encoded, Predictions, Splits, Table
 
 
 class Task(Protocol):
@@ -22,6 +23,7 @@ class Task(Protocol):
         predicts: The kind of its predictions, which metrics judge: "labels", "label sets" or "answers".
         pipeline_tag: The Hub's word for such models.
         required_columns: Columns that every row must have.
+        outputs: What `reduce` reads of the model's output; what an exported model gives.
         default_metrics: Names of metrics; `select_by` is the default choice among them.
         label_names: Labels the recipe names, or None.
         max_length: In tokens.
@@ -31,6 +33,7 @@ class Task(Protocol):
     auto_class: ClassVar[str]
     pipeline_tag: ClassVar[str]
     required_columns: ClassVar[tuple[str, ...]]
+    outputs: ClassVar[tuple[str, ...]]
     predicts: str
     default_metrics: tuple[str, ...]
     select_by: str
@@ -49,8 +52,14 @@ class Task(Protocol):
         """Gives each row's stratum, or each row's group, for cutting splits."""
         ...
 
-    def encode(self, rows: datasets.Dataset, tokenizer: Any, labels: LabelSet | None) -> Encoded:
-        """Tokenises rows; with targets where rows have labels or answers."""
+    def encode(self, rows: datasets.Dataset | Table, tokenizer: Any, labels: LabelSet | None) -> Encoded:
+        """Tokenises rows; with targets where rows have labels or answers.
+
+        Args:
+            rows: A data set, or rows in memory.
+            tokenizer: As `modeling.checkpoint` makes it ready, or a `data.tokenizer.PlainTokenizer`.
+            labels: In the order of their ids; None for answers, or where no targets are wanted.
+        """
         ...
 
     def loss(self, output: Any, batch: Batch, **options: Any) -> torch.Tensor:
@@ -64,11 +73,17 @@ class Task(Protocol):
         """
         ...
 
-    def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, torch.Tensor]:
-        """Gives what must be kept of a batch's output to decode it later: small tensors with B rows."""
+    def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, np.ndarray | torch.Tensor]:
+        """Gives what must be kept of a batch's output to decode it later: small arrays with B rows.
+
+        Args:
+            output: Of the stock forward pass; its attributes are tensors, or numpy arrays where the model was exported.
+            batch: That it is the output of.
+            encoded: Where the batch's examples lie.
+        """
         ...
 
-    def decode(self, reduced: Mapping[str, Any], encoded: Encoded, rows: datasets.Dataset) -> Predictions:
+    def decode(self, reduced: Mapping[str, Any], encoded: Encoded, rows: datasets.Dataset | Table) -> Predictions:
         """Turns what `reduce` kept of all examples (N rows, numpy) into predictions for the rows."""
         ...
 

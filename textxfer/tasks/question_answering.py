@@ -11,12 +11,14 @@ from pydantic import Field, model_validator
 from textxfer.data.checks import question_rows
 from textxfer.data.encode import encode_windows
 from textxfer.labels import LabelSet
-from textxfer.records import Batch, Encoded, Predictions, Splits
+from textxfer.records import Batch, Encoded, Predictions, Splits, Table
 from textxfer.section import Section
 from textxfer.tasks import _spans
+from textxfer.tasks._arrays import as_numpy
 
 if TYPE_CHECKING:
     import datasets
+    import numpy as np
     import torch
 
 MOST_SPECIAL_TOKENS = 8
@@ -59,6 +61,7 @@ class QuestionAnswering:
     auto_class: ClassVar[str] = "AutoModelForQuestionAnswering"
     pipeline_tag: ClassVar[str] = "question-answering"
     required_columns: ClassVar[tuple[str, ...]] = ("question", "context", "answers")
+    outputs: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
     predicts = "answers"
     select_by = "answer_f1"
     label_names = None
@@ -86,7 +89,7 @@ class QuestionAnswering:
         """Gives each row's context as its group, so that no context stands in two splits."""
         return None, rows["context"][:]
 
-    def encode(self, rows: datasets.Dataset, tokenizer: Any, labels: LabelSet | None) -> Encoded:
+    def encode(self, rows: datasets.Dataset | Table, tokenizer: Any, labels: LabelSet | None) -> Encoded:
         """Tokenises questions with windows of their contexts; see `Task.encode`."""
         windows = encode_windows(
             tokenizer, rows["question"][:], rows["context"][:], max_length=self.max_length, stride=self.stride
@@ -116,12 +119,13 @@ class QuestionAnswering:
             total = total - (each.sum() if weights is None else weights @ each)
         return total / 2
 
-    def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, torch.Tensor]:
+    def reduce(self, output: Any, batch: Batch, encoded: Encoded) -> Mapping[str, np.ndarray]:
         """Keeps the best spans of each window and the probability that it holds no answer."""
-        allowed = _spans.context_mask(batch, encoded)
-        return _spans.best_spans(output.start_logits, output.end_logits, allowed, self.max_answer_length)
+        start, end = as_numpy(output.start_logits), as_numpy(output.end_logits)
+        allowed = _spans.context_mask(batch.indices, encoded, start.shape[1])
+        return _spans.best_spans(start, end, allowed, self.max_answer_length)
 
-    def decode(self, reduced: Mapping[str, Any], encoded: Encoded, rows: datasets.Dataset) -> Predictions:
+    def decode(self, reduced: Mapping[str, Any], encoded: Encoded, rows: datasets.Dataset | Table) -> Predictions:
         """Chooses an answer for each question among its windows' best spans; see `Task.decode`."""
         answers = _spans.choose(reduced, encoded, rows["context"][:], self.unanswerable)
         references = None

@@ -131,22 +131,22 @@ def test_nothing_there_and_nothing_finished(tmp_path: Path) -> None:
 
 
 def test_precision(trained: Any, classify: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from textxfer.serving import engine
+    from textxfer.serving import torch_backend
 
     with pytest.raises(ValueError, match="precision must be 'fp32' or 'auto', not 'bf16'"):
         textxfer.pipeline(trained("bert"), precision="bf16")  # type: ignore[arg-type]
-    monkeypatch.setattr(engine, "has_fast_bf16", lambda kind: True)
+    monkeypatch.setattr(torch_backend, "has_fast_bf16", lambda kind: True)
     exact, rough = classify(TEXTS), textxfer.pipeline(trained("bert"), precision="auto", device="cpu")(TEXTS)
     differences = [abs(one["score"] - other["score"]) for one, other in zip(exact, rough, strict=True)]
     assert 0 < max(differences) < 0.02
-    monkeypatch.setattr(engine, "has_fast_bf16", lambda kind: False)
+    monkeypatch.setattr(torch_backend, "has_fast_bf16", lambda kind: False)
     assert textxfer.pipeline(trained("bert"), precision="auto", device="cpu")(TEXTS) == exact
 
 
 def test_device_and_batch_size_are_used(trained: Any) -> None:
     classify = textxfer.pipeline(trained("bert"), device="cpu", batch_tokens=40)
     sizes: list[tuple[int, int]] = []
-    model = classify._engine.model  # type: ignore[union-attr]
+    model = classify._engine.backend.model  # type: ignore[union-attr]
     model.register_forward_pre_hook(
         lambda _, __, inputs: sizes.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
     )
@@ -168,7 +168,7 @@ def test_threads_take_turns_and_get_their_own_results(trained: Any) -> None:
         time.sleep(0.002)
         most.append(len(inside))
 
-    model = classify._engine.model  # type: ignore[union-attr]
+    model = classify._engine.backend.model  # type: ignore[union-attr]
     model.register_forward_pre_hook(enter)
     model.register_forward_hook(lambda *_: inside.pop() and None)
     with ThreadPoolExecutor(8) as pool:

@@ -92,8 +92,8 @@ def test_an_oracle_model_gets_every_answer_back(questions: list[dict[str, Any]],
         batch = collate(encoded, part, pad_token_id=0)
         logits = torch.nn.functional.one_hot(batch.targets.T, batch.input_ids.shape[1]).float() * 20  # type: ignore[union-attr]
         kept = task.reduce(output(start_logits=logits[0], end_logits=logits[1]), batch, encoded)
-        for name, tensor in kept.items():
-            pieces.setdefault(name, []).append((part, tensor.numpy()))
+        for name, array in kept.items():
+            pieces.setdefault(name, []).append((part, array))
     whole = {
         name: np.empty((len(encoded), *parts[0][1].shape[1:]), parts[0][1].dtype) for name, parts in pieces.items()
     }
