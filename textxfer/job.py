@@ -93,6 +93,10 @@ class Job:
             observers=[*self.observers, *log],
             name_rows=self._row_ids,
         )
+        if stepper.graphs is not None and stepper.graphs.problem is not None:
+            from textxfer.training.observers import tell
+
+            tell(self.observers, "on_note", f"steps could not be recorded as CUDA graphs: {stepper.graphs.problem}")
 
     def _conclude(self, earlier_seconds: float) -> tuple[Conclusion, dict[str, Any]]:
         """Calibrates and judges the best weights; gives that, and what metrics.json says of it."""

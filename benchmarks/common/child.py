@@ -18,7 +18,10 @@ def main(order: str, answer: str) -> None:
 
     torch.set_num_threads(wanted["threads"])
     result = function(**wanted["settings"])
-    Path(answer).write_text(json.dumps({"peak_mb": peak_mb()} | result))
+    known = {"peak_mb": peak_mb()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        known["device_peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
+    Path(answer).write_text(json.dumps(known | result))
 
 
 def peak_mb() -> float:

@@ -58,6 +58,31 @@ def is_installed(package: str) -> bool:
     return package in versions()
 
 
+def roofline_of_gpu() -> dict[str, Any]:
+    """Measures a GPU's best: TFLOP/s of bf16 matrix products, GB/s of copying its memory. Runs in a child."""
+    import torch
+
+    size, copied = 8192, 4 * 2**30
+    left, right = (torch.randn(size, size, device="cuda").bfloat16() for _ in range(2))
+    source = torch.ones(copied, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+
+    def seconds(action: Callable[[], Any]) -> float:
+        action()
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for _ in range(10):
+            action()
+        torch.cuda.synchronize()
+        return (time.perf_counter() - began) / 10
+
+    return {
+        "gpu": torch.cuda.get_device_name(),
+        "bf16_tflops": round(2 * size**3 / seconds(lambda: left @ right) / 1e12),
+        "copy_gbytes": round(2 * copied / seconds(lambda: target.copy_(source)) / 1e9),
+    }
+
+
 def roofline() -> dict[str, Any]:
     """Measures the machine's best: GFLOP/s of matrix products, GB/s of copying memory. Runs in a child."""
     import torch

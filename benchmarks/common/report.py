@@ -13,20 +13,29 @@ from common import machine
 from common.processes import call
 from common.rounds import Run, ratios, shown
 
-RATES = ("fp32_gflops", "bf16_gflops", "copy_gbytes")
+PROBES = {"cpu": "roofline", "cuda": "roofline_of_gpu"}
+UNITS = {
+    "gpu": "",
+    "fp32_gflops": "GFLOP/s fp32",
+    "bf16_gflops": "GFLOP/s bf16",
+    "bf16_tflops": "TFLOP/s bf16",
+    "copy_gbytes": "GB/s copied",
+}
 
 
 class Report:
     """What a program found, written after every part of it, so that an interrupted program keeps what it has.
 
     Attributes:
-        roofline: What the machine can do at best, by the names of `RATES`.
+        roofline: What the machine can do at best, by the names of `UNITS`.
     """
 
-    def __init__(self, program: str, arguments: argparse.Namespace, columns: Sequence[str]) -> None:
+    def __init__(
+        self, program: str, arguments: argparse.Namespace, columns: Sequence[str], device: str = "cpu"
+    ) -> None:
         date = datetime.date.today().isoformat()
-        probed = call("common.machine:roofline", arguments.threads)
-        self.roofline = {name: probed[name] for name in RATES}
+        probed = call(f"common.machine:{PROBES[device]}", arguments.threads, device)
+        self.roofline = {name: probed[name] for name in UNITS if name in probed}
         self.path = _free_path(arguments.results, f"{date}-{program}")
         self.record: dict[str, Any] = {
             "program": program,
@@ -41,8 +50,8 @@ class Report:
         }
         print(f"{program}, {date}\n{self.record['machine']}")
         print(", ".join(f"{name} {version}" for name, version in self.record["versions"].items()))
-        rates = "{fp32_gflops} GFLOP/s fp32, {bf16_gflops} GFLOP/s bf16, {copy_gbytes} GB/s copied"
-        print(f"roofline: {rates.format(**self.roofline)}", flush=True)
+        rates = ", ".join(f"{value} {UNITS[name]}" for name, value in self.roofline.items())
+        print(f"roofline: {rates}", flush=True)
 
     @property
     def bf16_is_fast(self) -> bool:

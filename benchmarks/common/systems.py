@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ def textxfer(
     learning_rate: float = LEARNING_RATE,
     max_length: int = MAX_LENGTH,
     keep: str | None = None,
+    cuda_graphs: str = "auto",
 ) -> dict[str, Any]:
     """Trains with textxfer. `frozen`: layers, or "all"; `keep`: a folder for the run, which goes otherwise."""
     from textxfer import run_recipe
@@ -43,6 +45,7 @@ def textxfer(
                 "batching": "length",
                 "precision": "auto",
                 "save_every": "never",
+                "cuda_graphs": cuda_graphs,
                 "seed": seed,
             },
             "output": {"directory": keep or folder},
@@ -99,7 +102,7 @@ def trainer(
             num_train_epochs=epochs,
             per_device_train_batch_size=BATCH_SIZE,
             learning_rate=LEARNING_RATE,
-            use_cpu=True,
+            use_cpu=os.environ["ACCELERATE_USE_CPU"] == "1",
             save_strategy="no",
             report_to=[],
             seed=seed,

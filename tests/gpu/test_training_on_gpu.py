@@ -79,6 +79,67 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert_same_run(resumed.folder, whole.folder)
 
 
+MANY = {"epochs": 12, "warmup_ratio": 0.2}
+"""Enough steps of each padded length for them to be recorded."""
+
+
+@pytest.fixture
+def replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Collects the steps that are replayed, as their number of examples."""
+    from textxfer.training.graphs import StepGraphs
+
+    take, found = StepGraphs.take, []
+
+    def counting(self: StepGraphs, indices: Any, seed: int) -> Any:
+        taken = take(self, indices, seed)
+        found.extend([len(indices)] if taken is not None else [])
+        return taken
+
+    monkeypatch.setattr(StepGraphs, "take", counting)
+    return found
+
+
+@pytest.mark.parametrize("freeze", [None, {"layers": 1}, {"layers": "all"}])
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_replayed_steps_are_the_steps(
+    train: Callable[..., RunResult], replayed: list[int], family: str, freeze: Any
+) -> None:
+    plain = train("plain", family, freeze, dropout=0.0, cuda_graphs="off", **MANY)
+    assert not replayed
+    graphs = train("graphs", family, freeze, dropout=0.0, **MANY)
+    assert len(replayed) >= 12
+    assert losses(graphs) == pytest.approx(losses(plain), abs=1e-3)
+
+
+def test_replayed_steps_have_new_dropout_each(train: Callable[..., RunResult], replayed: list[int]) -> None:
+    still = {"learning_rate": 1e-12, "batch_size": 28, "dropout": 0.5, "epochs": 12}
+    found = losses(train("run", **still))
+    assert len(replayed) == 12
+    assert len(set(found)) == 12
+    assert losses(train("again", **still)) == found
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("step", [1, 7, 30])
+def test_a_stopped_run_of_replayed_steps_goes_on_bit_for_bit(
+    checkpoints: Callable[[str], Path], tmp_path: Path, replayed: list[int], precision: str, step: int
+) -> None:
+    fields = {"precision": precision, "log_every": 1} | MANY
+    recipe = make_recipe(checkpoints("bert"), tmp_path / "runs", train=fields, freeze={"layers": 1})
+    whole = run_recipe(recipe, "name=whole", splits=splits())
+    with pytest.raises(Interrupted):
+        run_recipe(recipe, splits=splits(), observers=[signaller("on_step", step, signal.SIGINT)])
+    resumed = run_recipe(recipe, splits=splits(), resume=True)
+    assert_same_run(resumed.folder, whole.folder)
+    assert len(replayed) >= 24
+
+
+def test_what_cannot_be_recorded_is_launched(train: Callable[..., RunResult], replayed: list[int]) -> None:
+    plain = train("plain", "t5", dropout=0.0, cuda_graphs="off", **MANY)
+    found = train("found", "t5", dropout=0.0, **MANY)
+    assert losses(found) == pytest.approx(losses(plain), abs=1e-3)
+
+
 def test_auto_halves_when_the_gpu_is_full(train: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from transformers import BertForSequenceClassification

@@ -173,6 +173,8 @@ class Train(Section):
     """Arithmetic of training. `auto`: bf16 where the device does it well, else fp32. Weights are always fp32."""
     prefix_cache: Literal["auto", "off"] | PrefixCache = "auto"
     """Whether the output of frozen layers is computed once and kept: in memory, or in a file while the run lasts."""
+    cuda_graphs: Literal["auto", "off"] = "auto"
+    """Whether whole steps are recorded and replayed on a CUDA GPU, where launching their parts takes longer."""
     activation_checkpointing: bool = False
     """Trade time for memory: recompute activations in the backward pass."""
     seed: int = 0

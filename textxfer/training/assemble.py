@@ -220,6 +220,8 @@ def _start(
         max_grad_norm=train.max_grad_norm,
         seed=train.seed,
     )
+    if train.cuda_graphs == "auto" and not train.activation_checkpointing:
+        stepper.record(prepared.plan)
     return stepper, [note] if note else []
 
 

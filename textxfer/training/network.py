@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from textxfer.data.batching import collate, sorted_batches
+from textxfer.data.resident import Resident
 from textxfer.modeling.anatomy import pooled_only, view
 from textxfer.modeling.device import is_out_of_memory
 from textxfer.modeling.freezing import Frozen
@@ -69,12 +70,33 @@ class Network:
         self.module: torch.nn.Module = view(pooled_only(model))
         self.seconds = 0.0
         self._stored: dict[str, Stored] = {}
+        self._resident: dict[str, Resident | None] = {}
 
     def batch(self, split: str, indices: Any, device: Any) -> Batch:
         """Gives examples of a split as the module takes them, with their states where those are stored."""
-        batch = collate(self.encoded[split], indices, pad_token_id=self.pad_token_id, device=device)
-        stored = self._stored.get(split)
+        encoded, stored = self.encoded[split], self._stored.get(split)
+        resident = self.resident(split, device)
+        if resident is not None:
+            places = torch.from_numpy(indices).to(device, non_blocking=True)
+            return resident.batch(places, int(encoded.lengths[indices].max()), indices)
+        batch = collate(encoded, indices, pad_token_id=self.pad_token_id, device=device)
         return batch if stored is None else replace(batch, states=stored.states(batch))
+
+    def resident(self, split: str, device: Any) -> Resident | None:
+        """Gives a split's examples as they lie on a GPU; None where they do not, or their states do not."""
+        if torch.device(device).type != "cuda":
+            return None
+        if split not in self._resident:
+            self._resident[split] = self._put(split, torch.device(device))
+        return self._resident[split]
+
+    def _put(self, split: str, device: torch.device) -> Resident | None:
+        encoded, stored = self.encoded[split], self._stored.get(split)
+        states = stored.values if stored is not None else None
+        here = states is None or states.device.type == "cuda"
+        if not here or Resident.size(encoded) > torch.cuda.mem_get_info(device)[0] // 8:
+            return None
+        return Resident(encoded, device, pad_token_id=self.pad_token_id, states=states)
 
     def store(
         self,
@@ -105,6 +127,7 @@ class Network:
             return f"frozen layers are computed anew in each epoch: {problem}"
         finally:
             self.seconds += time.monotonic() - began
+        self._resident.clear()
         for split, stored in self._stored.items():
             self.encoded[split] = stored.encoded
         self.module = Suffix(pooled_only(self.model), prefix)

@@ -15,7 +15,9 @@ from textxfer.modeling.cpu_dropout import fast_dropout
 from textxfer.modeling.device import clear_memory, is_out_of_memory
 from textxfer.modeling.freezing import train_mode
 from textxfer.records import Batch
+from textxfer.training.graphs import StepGraphs, set_rates
 from textxfer.training.network import Network
+from textxfer.training.plan import Plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +71,23 @@ class Stepper:
         self.max_grad_norm, self.seed = max_grad_norm, seed
         self.dropout = fast_dropout if bulk_dropout and accelerator.device.type == "cpu" else nullcontext
         self.parameters = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
+        self.graphs: StepGraphs | None = None
+
+    def record(self, plan: Plan) -> bool:
+        """Has whole steps recorded as CUDA graphs from now on, where that can be done; says whether it is.
+
+        It takes one CUDA device, arithmetic whose scale needs no look at the gradients, and all of the training
+        examples on the device.
+        """
+        accelerator = self.accelerator
+        if accelerator.device.type != "cuda" or accelerator.num_processes > 1 or accelerator.scaler is not None:
+            return False
+        resident = self.network.resident("train", accelerator.device)
+        if resident is None:
+            return False
+        graphs = StepGraphs(plan, resident, self._whole, self._alone, self.optimizer)
+        self.graphs = graphs if graphs.widths else None
+        return self.graphs is not None
 
     def go_on_with(self, micro_batch_size: int) -> None:
         """Takes the size that `auto` had come down to when the run was saved; 0 where it was not yet found."""
@@ -83,9 +102,12 @@ class Stepper:
             step: Its number, from 0.
             rate: Its learning rate.
         """
+        set_rates(self.optimizer, [rate] * len(self.optimizer.param_groups))
+        if self.graphs is not None and len(indices) <= self.micro_batch_size and self.graphs.replays(indices):
+            replayed = self.graphs.take(indices, _mixed(self.seed, step, 0))
+            if replayed is not None:
+                return Taken(*replayed)
         taken = self.gradients(indices, step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return taken
@@ -116,14 +138,32 @@ class Stepper:
         for number, (part, counts) in enumerate(parts):
             batch = self.network.batch("train", part, accelerator.device)
             last = number == len(parts) - 1
-            with nullcontext() if last else accelerator.no_sync(self.network.module), self.dropout():
-                output = self.network.module(**batch.inputs())
+            with nullcontext() if last else accelerator.no_sync(self.network.module):
                 # DDP averages over processes; the step's loss is a sum.
-                loss = self.loss(output, batch) * (counts * world / len(indices))
-                accelerator.backward(loss)
-            total += loss.detach()
-        norm = accelerator.clip_grad_norm_(self.parameters, self.max_grad_norm or float("inf"))
-        return Taken(total, norm)
+                total += self._add_gradients(batch, counts * world / len(indices))
+        return Taken(total, self._clip())
+
+    def _add_gradients(self, batch: Batch, scale: float) -> torch.Tensor:
+        with self.dropout():
+            output = self.network.module(**batch.inputs())
+            loss = self.loss(output, batch) * scale
+            self.accelerator.backward(loss)
+        return loss.detach()
+
+    def _clip(self) -> torch.Tensor:
+        norm: torch.Tensor = self.accelerator.clip_grad_norm_(self.parameters, self.max_grad_norm or float("inf"))
+        return norm
+
+    def _whole(self, batch: Batch) -> Taken:
+        """Takes a whole step on one batch; nothing in it waits for the device."""
+        taken = self._alone(batch)
+        self.optimizer.step()
+        return taken
+
+    def _alone(self, batch: Batch) -> Taken:
+        """Leaves the clipped gradients of one batch, the only one of its step."""
+        train_mode(self.network.module, self.network.frozen.modules)
+        return Taken(self._add_gradients(batch, 1 / len(batch)), self._clip())
 
     def _parts(self, indices: np.ndarray, rank: int, world: int) -> list[tuple[np.ndarray, int]]:
         """Gives this process's micro-batches, each with 1; or one with 0, where it has no example of its own."""

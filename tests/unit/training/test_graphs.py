@@ -1,0 +1,69 @@
+"""Which steps are recorded; recording itself needs a GPU, see tests/gpu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from textxfer.training import graphs
+from textxfer.training.plan import Plan
+
+
+def plan(**fields: Any) -> Plan:
+    lengths = np.repeat([5, 9, 20], [320, 320, 16])
+    return Plan(lengths, batch_size=32, **fields)
+
+
+def test_lengths_are_rounded_up_but_not_beyond_the_longest() -> None:
+    assert graphs.width_of(plan(), np.array([0, 1])) == 8
+    assert graphs.width_of(plan(), np.array([0, 320])) == 16
+    assert graphs.width_of(plan(), np.array([655])) == 20
+
+
+@pytest.mark.parametrize(("lengths", "width"), [([63, 300], 64), ([65, 300], 80), ([257, 300], 288), ([299, 300], 300)])
+def test_long_batches_share_coarser_lengths(lengths: list[int], width: int) -> None:
+    assert graphs.width_of(Plan(np.array(lengths)), np.array([0])) == width
+
+
+def test_only_lengths_that_come_often_are_recorded() -> None:
+    # The one batch with the sixteen long examples comes once an epoch.
+    assert graphs.widths_worth_recording(plan(epochs=3)) == {8, 16}
+    assert graphs.widths_worth_recording(plan(epochs=1, max_steps=3)) == frozenset()
+    assert graphs.widths_worth_recording(Plan(np.full(31, 5), batch_size=32, epochs=100)) == frozenset()
+
+
+def test_moments_are_made_without_a_step() -> None:
+    weight = torch.nn.Parameter(torch.randn(3))
+    before = weight.detach().clone()
+    optimizer = torch.optim.AdamW([weight], lr=0.1, weight_decay=0.5)
+    graphs._make_states(optimizer)
+    assert weight.detach().equal(before)
+    assert weight.grad is None
+    state = optimizer.state[weight]
+    assert [float(state["step"]), float(state["exp_avg"].abs().sum()), float(state["exp_avg_sq"].sum())] == [0, 0, 0]
+
+
+def test_moments_that_are_there_stay() -> None:
+    weight = torch.nn.Parameter(torch.randn(3))
+    optimizer = torch.optim.AdamW([weight], lr=0.1)
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    kept = {name: value.clone() for name, value in optimizer.state[weight].items()}
+    graphs._make_states(optimizer)
+    assert all(optimizer.state[weight][name].equal(value) for name, value in kept.items())
+    assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_a_rate_that_is_a_tensor_is_set_in_place() -> None:
+    weight = torch.nn.Parameter(torch.randn(3))
+    optimizer = torch.optim.AdamW([weight], lr=0.1)
+    graphs.set_rates(optimizer, [0.2])
+    assert optimizer.param_groups[0]["lr"] == 0.2
+    graphs.make_replayable(optimizer, torch.device("cpu"))
+    rate = optimizer.param_groups[0]["lr"]
+    graphs.set_rates(optimizer, [0.3])
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert float(rate) == pytest.approx(0.3)

@@ -1,0 +1,184 @@
+"""Whole steps recorded as CUDA graphs, one for each padded length, and replayed with other examples.
+
+A small batch keeps a large GPU waiting for Python: a step of BERT's is some thousand kernels, each shorter than the
+time it takes to launch it. A recorded step is one launch (Nguyen et al. 2021, Accelerating PyTorch with CUDA Graphs).
+It draws new dropout at each replay, from the seed that is set before. Whether a step is recorded follows from the plan
+alone, so that a resumed run takes each step the way the whole run does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from textxfer.data.batching import epoch_batches
+from textxfer.data.resident import Resident
+from textxfer.modeling.device import clear_memory, is_out_of_memory
+from textxfer.training.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from textxfer.records import Batch
+    from textxfer.training.step import Taken
+
+LEAST_REPLAYS = 10
+"""Recording takes about the time of three steps; a length that stands in fewer than these is not recorded."""
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A step on the GPU.
+
+    Attributes:
+        graph: What is replayed.
+        places: Examples of the step (B,), read at each replay.
+        loss: Written at each replay.
+        grad_norm: Written at each replay.
+    """
+
+    graph: torch.cuda.CUDAGraph
+    places: torch.Tensor
+    loss: torch.Tensor
+    grad_norm: torch.Tensor
+
+
+class StepGraphs:
+    """The steps of a run that are replayed.
+
+    Args:
+        plan: Of the run.
+        resident: Its training examples.
+        step: Takes a whole step on a batch, the optimizer's part included, and gives its loss and gradient norm;
+            nothing in it may wait for the device.
+        warm_up: Leaves a batch's gradients and no more, so that all that is set up once is set up.
+        optimizer: Whose rate becomes a tensor, to be read at each replay.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        resident: Resident,
+        step: Callable[[Batch], Taken],
+        warm_up: Callable[[Batch], object],
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self.plan, self.resident, self.step, self.warm_up, self.optimizer = plan, resident, step, warm_up, optimizer
+        self.widths = widths_worth_recording(plan)
+        self.problem: str | None = None
+        self._recorded: dict[int, _Recorded] = {}
+        self._pool: Any = None
+        self._ready = False
+
+    def replays(self, indices: np.ndarray) -> bool:
+        """Says whether a step with these examples is one that is replayed."""
+        full = len(indices) == self.plan.batch_size
+        return self.problem is None and full and width_of(self.plan, indices) in self.widths
+
+    def take(self, indices: np.ndarray, seed: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Takes a step and gives its loss and gradient norm; None where it could not be recorded, and was not taken.
+
+        Args:
+            indices: The examples of the step.
+            seed: Of its dropout.
+        """
+        width = width_of(self.plan, indices)
+        if width not in self._recorded:
+            try:
+                self._recorded[width] = self._record(indices, width)
+            except RuntimeError as error:
+                self._give_up("memory ran out" if is_out_of_memory(error) else str(error).strip().split("\n")[0])
+                return None
+        recorded = self._recorded[width]
+        torch.manual_seed(seed)
+        recorded.places.copy_(torch.from_numpy(indices).pin_memory(), non_blocking=True)
+        recorded.graph.replay()
+        return recorded.loss.clone(), recorded.grad_norm.clone()
+
+    def _record(self, indices: np.ndarray, width: int) -> _Recorded:
+        device = self.resident.device
+        if not self._ready:
+            make_replayable(self.optimizer, device)
+            self._ready = True
+        places = torch.from_numpy(indices).to(device)
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        aside = torch.cuda.Stream(device)
+        aside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(aside):
+            self.warm_up(self.resident.batch(places, width, indices))
+            self.optimizer.zero_grad(set_to_none=True)
+            _make_states(self.optimizer)
+        torch.cuda.current_stream(device).wait_stream(aside)
+        set_rates(self.optimizer, rates)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            taken = self.step(self.resident.batch(places, width, indices))
+        self._pool = graph.pool()
+        self.optimizer.zero_grad(set_to_none=True)  # these lie in the graph's own memory
+        return _Recorded(graph, places, taken.loss, taken.grad_norm)
+
+    def _give_up(self, problem: str) -> None:
+        self.problem = problem
+        self.optimizer.zero_grad(set_to_none=True)
+        self._recorded.clear()
+        clear_memory()
+
+
+def width_of(plan: Plan, indices: np.ndarray) -> int:
+    """Gives the padded length at which a step is recorded: few enough of them, none beyond the longest example."""
+    longest = int(plan.lengths[indices].max())
+    grain = 8 if longest <= 64 else 16 if longest <= 256 else 32
+    return min(-(-longest // grain) * grain, int(plan.lengths.max()))
+
+
+def widths_worth_recording(plan: Plan) -> frozenset[int]:
+    """Gives the padded lengths that full batches of the run have often enough."""
+    batches = epoch_batches(plan.lengths, plan.batch_size, seed=plan.seed, epoch=0, batching=plan.batching)
+    counts: dict[int, int] = {}
+    for batch in batches:
+        if len(batch) == plan.batch_size:
+            width = width_of(plan, batch)
+            counts[width] = counts.get(width, 0) + 1
+    epochs = plan.steps / plan.steps_per_epoch
+    return frozenset(width for width, count in counts.items() if count * epochs >= LEAST_REPLAYS)
+
+
+def make_replayable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Makes an optimizer read its rate from the device, so that a recorded step can be replayed with another."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        group["capturable"] = True
+
+
+def set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
+    """Sets the rate of each group, in place where it is a tensor."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def _make_states(optimizer: torch.optim.Optimizer) -> None:
+    """Makes the moments that a first step would make, which must be there before a step is recorded; changes no weight.
+
+    With gradients of zero and a rate of zero a step leaves weights and moments as they are, and only counts itself.
+    """
+    without = [
+        parameter
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if not optimizer.state.get(parameter)
+    ]
+    if not without:
+        return
+    for parameter in without:
+        parameter.grad = torch.zeros_like(parameter)
+    set_rates(optimizer, [0.0] * len(optimizer.param_groups))
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for parameter in without:
+        optimizer.state[parameter]["step"].zero_()
