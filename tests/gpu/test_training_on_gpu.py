@@ -63,7 +63,7 @@ def test_a_run_of_less_precision_finishes(train: Callable[..., RunResult], preci
     result = train("run", freeze=freeze, precision=precision, epochs=4)
     assert len(losses(result)) == 16
     assert all(loss < 2 for loss in losses(result))
-    assert set(result.metrics["test"]) == {"accuracy", "macro_f1"}
+    assert {"accuracy", "macro_f1"} <= set(result.metrics["test"])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
