@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from common.arithmetic import training_gflop
 from common.data import TextSet, load_set
 from common.processes import call
 from common.report import Report
-from common.rounds import Run, ratios, shown, take_turns
+from common.rounds import Run, ratios, shown
 from common.shapes import SHAPES
 from common.systems import MAX_LENGTH
 
@@ -59,20 +60,17 @@ def _compare(shape: str, checkpoint: str, texts: TextSet, arguments: argparse.Na
     about = call(
         "common.arithmetic:describe", arguments.threads, checkpoint=checkpoint, texts=lines, max_length=MAX_LENGTH
     )
-    train = partial(_train, arguments.threads, checkpoint=checkpoint, train=texts.train, test=None)
     for share, epochs in (WORKS[number] for number in arguments.works):
         layers = about["layers"]
         frozen = int(share * layers)
-        ours = partial(train, "common.systems:textxfer", frozen="all" if frozen == layers else frozen, epochs=epochs)
-        systems = {
-            BEST: train("common.systems:trainer", frozen=frozen, epochs=epochs, best=True, bf16=True),
-            OURS: ours(),
-        }
-        if arguments.plain:
-            systems[PLAIN] = ours(cuda_graphs="off")
         title = f"{frozen} of {layers} frozen, {epochs} epochs"
-        print(f" {shape}: {title}")
-        runs = take_turns(systems, arguments.repeats)
+        print(f" {shape}: {title}", flush=True)
+        ours: Run = {"system": "textxfer", "frozen": "all" if frozen == layers else frozen}
+        systems = {BEST: {"system": "trainer", "frozen": frozen, "best": True, "bf16": True}, OURS: ours}
+        if arguments.plain:
+            systems[PLAIN] = ours | {"cuda_graphs": "off"}
+        train = partial(_rounds, arguments, checkpoint=checkpoint, train=texts.train, test=None, epochs=epochs)
+        runs = {name: train(**settings) for name, settings in systems.items()}
         own = [run["seconds"] for run in runs[OURS]]
         work = training_gflop(about, frozen, epochs) / 1e3 / report.roofline["bf16_tflops"]
         for system, its in runs.items():
@@ -84,11 +82,13 @@ def _compare(shape: str, checkpoint: str, texts: TextSet, arguments: argparse.Na
             report.add([shape, title, system, shown(seconds), ratio, f"{rate:.0f}", peak, part], its)
 
 
-def _train(threads: int, job: str, **settings: Any) -> Any:
-    def run(seed: int) -> Run:
-        return call(job, threads, "cuda", **settings, seed=seed)
-
-    return run
+def _rounds(arguments: argparse.Namespace, **settings: Any) -> list[Run]:
+    """Runs a system once a round, all rounds in one process: starting a GPU takes longer than a run."""
+    seeds = list(range(arguments.repeats))
+    runs: list[Run] = call("common.systems:rounds", arguments.threads, "cuda", seeds=seeds, **settings)["runs"]
+    seconds = ", ".join(f"{run['seconds']:.2f} s" for run in runs)
+    print(f"  {settings['system']}: {seconds}", file=sys.stderr, flush=True)
+    return runs
 
 
 if __name__ == "__main__":

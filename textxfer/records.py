@@ -157,6 +157,7 @@ class Batch:
         targets: (B,), (B, C) or (B, 2), or None.
         indices: Place of each example in its `Encoded` (B,), on the CPU.
         states: What frozen layers make of the tokens (B, T, D), where that is known already.
+        places: `indices` on the batch's device (B,), where the batch was made there.
     """
 
     input_ids: Any
@@ -165,9 +166,16 @@ class Batch:
     targets: Any | None
     indices: np.ndarray
     states: torch.Tensor | None = None
+    places: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def of(self, values: torch.Tensor) -> torch.Tensor:
+        """Gives the values of these examples (B,), out of those of all examples (N,)."""
+        import torch
+
+        return values[self.places if self.places is not None else torch.from_numpy(self.indices)]
 
     def inputs(self) -> dict[str, Any]:
         """Gives the keyword arguments of a forward pass: the stock one's, and the states where there are any."""

@@ -122,6 +122,18 @@ def trainer(
     return {"seconds": seconds, "accuracy": accuracy, "trainable_parameters": trainable}
 
 
+def rounds(system: str, seeds: list[int], **settings: Any) -> dict[str, Any]:
+    """Trains with `textxfer` or `trainer` once for each seed, in this one process."""
+    import torch
+
+    found = []
+    for seed in seeds:
+        torch.cuda.reset_peak_memory_stats()
+        run = {"textxfer": textxfer, "trainer": trainer}[system](seed=seed, **settings)
+        found.append(run | {"device_peak_mb": torch.cuda.max_memory_allocated() / 1e6})
+    return {"runs": found}
+
+
 def _without_length(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name != "length"}
 

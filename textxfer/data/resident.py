@@ -46,7 +46,8 @@ class Resident:
         Args:
             places: Their places 0..N-1 (B,), on the device.
             width: T, the tokens of the longest of them or more.
-            indices: The same places on the host; what a recorded step is replayed with stands in `places` alone.
+            indices: The same places on the host. A recorded step is replayed with other `places`: its loss must not
+                look at these.
 
         Returns:
             The tensors that `data.batching.collate` gives, and `states` where those are here; padding has token 0's.
@@ -62,4 +63,4 @@ class Resident:
         states = None
         if self.states is not None:
             states = self.states.index_select(0, at.flatten()).view(*at.shape, -1)
-        return Batch(ids, mask.long(), types, targets, indices, states)
+        return Batch(ids, mask.long(), types, targets, indices, states, places)

@@ -51,4 +51,4 @@ def make_loss(
     if weights is None or (weights == 1).all():
         return loss
     of_examples = torch.tensor(weights, dtype=torch.float32, device=device)
-    return lambda output, batch: loss(output, batch, weights=of_examples[torch.from_numpy(batch.indices)])
+    return lambda output, batch: loss(output, batch, weights=batch.of(of_examples))

@@ -39,6 +39,9 @@ def test_a_batch_is_what_collate_gives(types: bool, extra: int) -> None:
     assert found.targets is not None
     assert found.targets.equal(wanted.targets)
     assert found.indices is indices
+    values = torch.arange(20) * 10
+    assert found.of(values).equal(wanted.of(values))
+    assert found.of(values).tolist() == [30, 190, 0, 70]
 
 
 def test_states_go_with_their_tokens() -> None:
