@@ -39,6 +39,7 @@ class Job:
     observers: list[Observer]
     began: float
     findings: Findings | None = None
+    choices: Mapping[str, Any] | None = None
 
     def run(self) -> dict[str, Any]:
         """Begins, or goes on from what is saved; trains to the end, judges and saves. Gives what metrics.json says."""
@@ -66,7 +67,7 @@ class Job:
         for note in notes:
             tell(self.observers, "on_note", note)
         about = environment.describe(self.accelerator, self.recipe, self.prepared.checkpoint)
-        self.keeper.begin(done, about | {"fingerprints": identity})
+        self.keeper.begin(done, about | {"fingerprints": identity}, self.choices)
         return stepper
 
     def _train(self, stepper: Stepper) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,16 +92,19 @@ def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: boo
     from textxfer import registry
     from textxfer.evaluation.seeds import over_seeds
     from textxfer.recipe.checks import chosen_metric
+    from textxfer.training.choices import choices_of
     from textxfer.training.observers import tell
     from textxfer.training.run_folder import write_seeds
 
     seeds, found = recipe.train.seeds or (), {}
+    settled: Mapping[str, Any] = {}
     for number, seed in enumerate(seeds):
         tell(observers, "on_note", f"seed {seed} ({number + 1} of {len(seeds)})")
         train = recipe.train.model_copy(update={"seeds": None, "seed": seed})
         output = recipe.output.model_copy(update={"directory": str(recipe.folder)})
         one = recipe.model_copy(update={"name": f"seed-{seed}", "train": train, "output": output})
-        found[seed] = _run_once(one, given, observers, **how).metrics
+        found[seed] = _run_once(one, given, observers, **how, settled=settled).metrics
+        settled = settled or choices_of(one.folder)
     select_by = chosen_metric(recipe)
     greater_is_better = registry.load("metrics", select_by).greater_is_better
     metrics = over_seeds(found, select_by, greater_is_better=greater_is_better)
@@ -108,14 +113,24 @@ def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: boo
     return RunResult(recipe.folder, metrics)
 
 
-def _run_once(recipe: Recipe, splits: Any, told: list[Observer], *, resume: bool, overwrite: bool) -> RunResult:
+def _run_once(
+    recipe: Recipe,
+    splits: Any,
+    told: list[Observer],
+    *,
+    resume: bool,
+    overwrite: bool,
+    settled: Mapping[str, Any] | None = None,
+) -> RunResult:
+    """Runs a recipe with one seed; `settled`: what a run beside it chose where the recipe leaves something open."""
+    from textxfer.training.choices import known_choices
     from textxfer.training.run_folder import RunFolder
 
     folder = RunFolder(recipe.folder, resume=resume, overwrite=overwrite)
     try:
         if resume and folder.finished:
             return _finished_before(recipe, folder, told)
-        return _run(recipe, splits, folder, told)
+        return _run(recipe, splits, folder, told, {**(settled or {}), **known_choices(recipe, folder)})
     finally:
         folder.release()
 
@@ -139,28 +154,36 @@ def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer
     return RunResult(folder.path, folder.read_json(METRICS))
 
 
-def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer]) -> RunResult:
+def _run(
+    recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer], known: Mapping[str, Any]
+) -> RunResult:
     """Prepares, trains, judges and saves; where something ends it early, says what is saved."""
     from textxfer.job import Job, look_at
-    from textxfer.training.assemble import assemble, prepare
+    from textxfer.training.assemble import assemble, encode_rows
+    from textxfer.training.choices import Choices
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import tell
     from textxfer.training.precision import make_accelerator
+    from textxfer.training.rows import load_rows
     from textxfer.training.stopping import StopRequested, StopSignal
     from textxfer.training.trackers import check_trackers
 
     began = time.monotonic()
-    prepared = prepare(recipe, given)
-    for note in prepared.rows.notes:
-        tell(observers, "on_note", note)
     trackers = recipe.train.trackers
     if trackers:
         check_trackers(trackers)
+    rows = load_rows(recipe, given)
+    at_hand = functools.cache(partial(make_accelerator, recipe.train.precision, trackers, folder.path / "trackers"))
+    choices = Choices(known, at_hand, observers)
+    prepared = encode_rows(choices.checkpoint(recipe, rows), rows)
+    for note in prepared.rows.notes:
+        tell(observers, "on_note", note)
     findings = look_at(prepared) if _is_first_process() else None
     for line in findings.lines() if findings is not None else ():
         tell(observers, "on_note", f"data: {line}")
-    accelerator = make_accelerator(recipe.train.precision, trackers, folder.path / "trackers")
+    accelerator = at_hand()
     stop = StopSignal(accelerator)
+    prepared = choices.depth(prepared)
     training = assemble(prepared, accelerator, stop)
     for note in training.notes:
         tell(observers, "on_note", note)
@@ -171,7 +194,7 @@ def _run(recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer
     keeper = Keeper(folder, training, accelerator)
     with stop, keeper.explaining():
         try:
-            job = Job(recipe, prepared, training, accelerator, keeper, stop, observers, began, findings)
+            job = Job(recipe, prepared, training, accelerator, keeper, stop, observers, began, findings, choices.made)
             return RunResult(folder.path, job.run())
         except StopRequested as request:
             if not keeper.opened:

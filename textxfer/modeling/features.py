@@ -57,5 +57,5 @@ class Pooled(nn.Module):
             return states[:, 0]
         if self.pooling == "last":
             return states[torch.arange(len(states), device=states.device), mask.sum(dim=1) - 1]
-        weights = mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(dim=1) / weights.sum(dim=1)
+        weights = mask.unsqueeze(-1).float()  # a mean over many tokens wants more digits than bf16 has
+        return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)

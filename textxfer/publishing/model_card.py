@@ -29,7 +29,7 @@ def model_card(recipe: Recipe, task: Task, labels: LabelSet | None, metrics: Map
     """
     import yaml
 
-    base = recipe.checkpoint.id
+    base = recipe.checkpoint.id or ""
     header: dict[str, Any] = {
         "library_name": "transformers",
         "pipeline_tag": task.pipeline_tag,

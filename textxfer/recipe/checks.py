@@ -8,6 +8,7 @@ from typing import Any
 
 from textxfer import registry
 from textxfer.errors import RecipeError
+from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.problems import Problem
 from textxfer.recipe.schema import Recipe
 
@@ -33,13 +34,41 @@ def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
         task: Its task; None where that is not known, which leaves out what depends on it.
         rows_given: Rows come from Python.
     """
-    return [*_checkpoint(recipe), *_dataset(recipe, rows_given), *_metrics(recipe, task), *_training(recipe, task)]
+    return [
+        *_checkpoint(recipe),
+        *_dataset(recipe, rows_given),
+        *_metrics(recipe, task),
+        *_training(recipe, task),
+        *_choices(recipe, task),
+    ]
 
 
 def _checkpoint(recipe: Recipe) -> Iterator[Problem]:
-    name = recipe.checkpoint.id
-    if recipe.checkpoint.revision is not None and (name.startswith("package:") or os.path.isabs(name)):
+    name, revision, auto = recipe.checkpoint.id, recipe.checkpoint.revision, recipe.checkpoint.auto
+    if name is None and auto is None:
+        yield Problem(("checkpoint",), "says neither `id` (a folder or a Hub id) nor `auto` (several to choose from)")
+    if auto is not None:
+        for key in [key for key, value in (("id", name), ("revision", revision)) if value is not None]:
+            hint = "; in the list, write id@revision" if key == "revision" else ""
+            yield Problem(("checkpoint", key), f"names one checkpoint, and `auto` several; keep one of them{hint}")
+    elif revision is not None and name is not None and (name.startswith("package:") or os.path.isabs(name)):
         yield Problem(("checkpoint", "revision"), f"goes with a Hub id only, not with `{name}`")
+    for place, each in enumerate(auto or ()):
+        if not all(part is None or part for part in id_and_revision(each)):
+            yield Problem(("checkpoint", "auto", f"[{place}]"), f"`{each}` is not of the form id@revision")
+
+
+def _choices(recipe: Recipe, task: Any) -> Iterator[Problem]:
+    """Finds what is left to probes, which need one label a text, where there is none."""
+    if task is None or task.predicts == "labels":
+        return
+    instead = {
+        ("checkpoint", "auto"): (recipe.checkpoint.auto is not None, "name one checkpoint as `id`"),
+        ("freeze", "layers"): (recipe.freeze.layers == "auto", "give a number or `all`"),
+    }
+    for path, (asked, hint) in instead.items():
+        if asked:
+            yield Problem(path, f"can be chosen where each text has one label; this task gives {task.predicts}: {hint}")
 
 
 def chosen_metric(recipe: Recipe) -> str:

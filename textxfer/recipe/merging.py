@@ -14,7 +14,8 @@ from textxfer.recipe.schema import SHORTHANDS
 
 PACKAGE = "package:"
 BELONG_TO = {
-    ("checkpoint", "id"): ("revision",),
+    ("checkpoint", "id"): ("revision", "auto"),
+    ("checkpoint", "auto"): ("id", "revision"),
     ("dataset", "path"): ("hub", "config", "revision", "drop"),
     ("dataset", "hub"): ("path", "config", "revision", "drop"),
 }
@@ -108,13 +109,27 @@ def _make_absolute(data: dict[str, Any], folder: Path) -> None:
     for key in ("path", "drop"):
         if isinstance(dataset, dict) and isinstance(dataset.get(key), str):
             dataset[key] = _inside(folder, dataset[key])
-    if isinstance(checkpoint, dict) and isinstance(checkpoint.get("id"), str):
-        name = checkpoint["id"]
-        local = _inside(folder, name)
-        if not name.startswith(PACKAGE) and (_looks_local(name) or os.path.isdir(local)):
-            checkpoint["id"] = local
+    if isinstance(checkpoint, dict):
+        if isinstance(checkpoint.get("id"), str):
+            checkpoint["id"] = place_of(checkpoint["id"], folder)
+        if isinstance(checkpoint.get("auto"), list):
+            several = checkpoint["auto"]
+            checkpoint["auto"] = [place_of(name, folder) if isinstance(name, str) else name for name in several]
     if isinstance(plugins, list):
         data["plugins"] = [_inside(folder, item) if isinstance(item, str) else item for item in plugins]
+
+
+def place_of(checkpoint: str, folder: Path) -> str:
+    """Gives the absolute path of a checkpoint that is a folder, relative to `folder`; other names as they are."""
+    local = _inside(folder, checkpoint)
+    is_folder = not checkpoint.startswith(PACKAGE) and (_looks_local(checkpoint) or os.path.isdir(local))
+    return local if is_folder else checkpoint
+
+
+def id_and_revision(name: str) -> tuple[str, str | None]:
+    """Cuts a checkpoint's name `id@revision`, made absolute where it is a folder, into its two parts."""
+    bare, at, revision = name.rpartition("@")
+    return (bare, revision) if at and not _looks_local(name) else (name, None)
 
 
 def _looks_local(name: str) -> bool:

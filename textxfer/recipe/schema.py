@@ -61,8 +61,11 @@ class Recipe(Section):
         for key, path in (("path", self.dataset.path), ("drop", self.dataset.drop)):
             if path is not None:
                 data["dataset"][key] = _relative(path, folder)
-        if os.path.isabs(self.checkpoint.id):
-            data["checkpoint"]["id"] = _relative(self.checkpoint.id, folder)
+        checkpoint = data["checkpoint"]
+        if checkpoint["id"] is not None:
+            checkpoint["id"] = _if_local(checkpoint["id"], folder)
+        if checkpoint["auto"] is not None:
+            checkpoint["auto"] = [_if_local(name, folder) for name in checkpoint["auto"]]
         data["plugins"] = [_relative(plugin, folder) for plugin in self.plugins]
         return data
 
@@ -70,6 +73,11 @@ class Recipe(Section):
 @functools.cache
 def _for_task(config: type[Section]) -> type[Recipe]:
     return create_model("Recipe", __base__=Recipe, task=(config, ...))
+
+
+def _if_local(name: str, folder: Path) -> str:
+    """Gives a checkpoint's name; one that is a folder relative to `folder`."""
+    return _relative(name, folder) if os.path.isabs(name) else name
 
 
 def _relative(path: str, folder: Path) -> str:

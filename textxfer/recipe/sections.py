@@ -43,6 +43,7 @@ Names = Annotated[
     Field(min_length=1),
     WithJsonSchema({"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}),
 ]
+Candidates = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_unique), Field(min_length=2)]
 Seeds = Annotated[tuple[int, ...], BeforeValidator(_as_tuple), AfterValidator(_two_at_least)]
 Trackers = Annotated[
     tuple[
@@ -65,13 +66,16 @@ Weights = dict[str, Annotated[float, Field(gt=0)]]
 
 
 class Checkpoint(Section):
-    """The pretrained weights to start from; `checkpoint: ID` is short for `{id: ID}`."""
+    """The pretrained weights to start from; `checkpoint: ID` is short for `{id: ID}`. Name either `id` or `auto`."""
 
-    id: str
+    id: str | None = None
     """A folder (relative to the recipe) if there is one of that name, `package:<importable package>/<path inside>`,
     else a Hub id; `id@revision` names a revision too."""
     revision: str | None = None
     """Branch, tag or commit of a Hub checkpoint."""
+    auto: Candidates | None = None
+    """Two checkpoints or more, each as `id` names one: what they make of 2,000 training rows or fewer ranks them, as
+    `textxfer rank` does, and the run takes the first."""
 
 
 class Dataset(Section):
@@ -124,8 +128,9 @@ class Dataset(Section):
 class Freeze(Section):
     """What keeps its pretrained weights."""
 
-    layers: Annotated[int, Field(ge=0)] | Literal["all"] = 0
-    """Number of lowest layers that are frozen. `all`: the whole backbone (a linear probe). 0: full fine-tuning."""
+    layers: Annotated[int, Field(ge=0)] | Literal["all", "auto"] = 0
+    """Number of lowest layers that are frozen. `all`: the whole backbone (a linear probe). 0: full fine-tuning. `auto`:
+    probes on each layer choose the number, from 2,000 training rows or fewer (where each text has one label)."""
     embeddings: bool | None = None
     """Whether the embeddings are frozen. Default: as soon as a layer is."""
 

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from textxfer import registry
 from textxfer.data.reviewed import WEIGHT
-from textxfer.errors import DataError, RecipeError
+from textxfer.errors import CheckpointError, DataError, RecipeError
 from textxfer.modeling.activations import checkpoint_activations
 from textxfer.modeling.build import build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.device import reuse_freed_memory
 from textxfer.modeling.freezing import Frozen, freeze
 from textxfer.recipe.checks import chosen_metric
+from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import in_bytes
 from textxfer.records import Encoded, Scores
 from textxfer.tasks import Task
 from textxfer.training.best import Best
-from textxfer.training.checks import check_plan
+from textxfer.training.checks import check_layers, check_plan
 from textxfer.training.judge import Judge
 from textxfer.training.objective import make_loss
 from textxfer.training.optimizer import adamw
@@ -100,11 +101,14 @@ def prepare(recipe: Recipe, given: Any = None) -> Prepared:
 def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     """Opens the checkpoint, all but its weights, and tokenises rows for it.
 
+    Where the recipe leaves the checkpoint open (`training.choices` settles it), the first that opens stands in.
+
     Raises:
         TextxferError: The checkpoint is wrong, or does not fit the recipe.
     """
-    checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)
-    _check_layers(recipe, checkpoint)
+    checkpoint, notes = _open(recipe)
+    rows = replace(rows, notes=(*rows.notes, *notes))
+    check_layers(recipe, checkpoint)
     rows, task = _with_settled_labels(rows, checkpoint), rows.task
     if checkpoint.most_tokens is not None and task.max_length > checkpoint.most_tokens:
         _shorten(task, checkpoint.most_tokens)
@@ -118,10 +122,20 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     return Prepared(_as_done(recipe, task, checkpoint), rows, checkpoint, encoded, plan)
 
 
-def _check_layers(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    depth, layers = checkpoint.config.num_hidden_layers, recipe.freeze.layers
-    if layers != "all" and layers > depth:
-        raise RecipeError(f"freeze.layers: is {layers}, but the checkpoint has {depth} layers (0 to {depth}, or `all`)")
+def _open(recipe: Recipe) -> tuple[Checkpoint, list[str]]:
+    if recipe.checkpoint.auto is None:
+        assert recipe.checkpoint.id is not None
+        return open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision), []
+    opened, notes, problems = [], [], []
+    for name in recipe.checkpoint.auto:
+        try:
+            opened.append(open_checkpoint(*id_and_revision(name)))
+        except CheckpointError as error:
+            problems.append(str(error))
+            notes.append(f"checkpoint.auto: cannot be ranked: {error}")
+    if not opened:
+        raise CheckpointError("none of the checkpoints can be opened:", *problems)
+    return opened[0], [*notes, f"a run ranks the checkpoints; what is said of tokens is of {opened[0].id}"]
 
 
 def _with_settled_labels(rows: Rows, checkpoint: Checkpoint) -> Rows:
@@ -139,7 +153,8 @@ def _with_settled_labels(rows: Rows, checkpoint: Checkpoint) -> Rows:
 
 def _as_done(recipe: Recipe, task: Task, checkpoint: Checkpoint) -> Recipe:
     """Gives the recipe as it is carried out: with the commit that a revision stood for, and a length that fits."""
-    pinned = recipe.checkpoint.model_copy(update={"revision": checkpoint.revision})
+    is_open = recipe.checkpoint.auto is not None
+    pinned = recipe.checkpoint.model_copy(update={} if is_open else {"revision": checkpoint.revision})
     told = recipe.task.model_copy(update={"max_length": task.max_length})
     return recipe.model_copy(update={"checkpoint": pinned, "task": told})
 
@@ -164,6 +179,7 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         seed=train.seed,
     )
     model = built.model
+    assert recipe.freeze.layers != "auto", "it is settled before"
     frozen = freeze(model, recipe.freeze.layers, recipe.freeze.embeddings)
     if frozen.trainable == 0:
         raise RecipeError("freeze: nothing is left to train")

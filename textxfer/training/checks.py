@@ -5,6 +5,7 @@ from __future__ import annotations
 from textxfer import registry
 from textxfer.errors import RecipeError
 from textxfer.labels import LabelSet
+from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.recipe.schema import Recipe
 from textxfer.records import Splits
 from textxfer.training.plan import Plan
@@ -34,6 +35,17 @@ def check_rows(recipe: Recipe, splits: Splits, labels: LabelSet | None) -> None:
             problems.append("train.patience: there is no validation split to watch")
     if problems:
         raise RecipeError(*problems)
+
+
+def check_layers(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """Stops where `freeze.layers` is more than the checkpoint has.
+
+    Raises:
+        RecipeError: It is.
+    """
+    depth, layers = checkpoint.config.num_hidden_layers, recipe.freeze.layers
+    if isinstance(layers, int) and layers > depth:
+        raise RecipeError(f"freeze.layers: is {layers}, but the checkpoint has {depth} layers (0 to {depth}, or `all`)")
 
 
 def check_plan(recipe: Recipe, plan: Plan, splits: Splits) -> None:

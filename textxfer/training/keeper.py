@@ -69,18 +69,21 @@ class Keeper:
             self.opened = True
         return notes
 
-    def begin(self, recipe: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+    def begin(
+        self, recipe: Mapping[str, Any], environment: Mapping[str, Any], choices: Mapping[str, Any] | None = None
+    ) -> None:
         """Puts a new run in the folder, just before its first step; does nothing where a run goes on.
 
         Args:
             recipe: Resolved, for recipe.yaml.
             environment: For environment.json.
+            choices: For choices.json.
 
         Raises:
             OutputError: The folder cannot be written.
         """
         if not self.opened:
-            on_main(self.accelerator, lambda: self.folder.begin(recipe, environment))
+            on_main(self.accelerator, lambda: self.folder.begin(recipe, environment, choices))
         self.opened = True
 
     def save(self, least_seconds: float = 0.0) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from textxfer.errors import OutputError
+from textxfer.errors import TextxferError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -21,14 +21,14 @@ def on_main(accelerator: Accelerator, work: Callable[[], Result]) -> Result:
         work: Called on the main process only; its result must be small.
 
     Raises:
-        OutputError: What `work` raised, on all processes: they would wait for ever for one that has left.
+        TextxferError: What `work` raised, on all processes: they would wait for ever for one that has left.
     """
     outcome: list[Any] = [None, None]
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         try:
             outcome[0] = work()
-        except OutputError as error:
+        except TextxferError as error:
             outcome[1] = error
     if accelerator.num_processes > 1:
         from accelerate.utils import broadcast_object_list

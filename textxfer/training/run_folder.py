@@ -20,6 +20,7 @@ RECIPE = "recipe.yaml"
 METRICS = "metrics.json"
 SEEDS = "seeds.json"
 ENVIRONMENT = "environment.json"
+CHOICES = "choices.json"
 
 
 class RunFolder:
@@ -95,8 +96,15 @@ class RunFolder:
             )
         return self.resume and self.holds == "an unfinished run"
 
-    def begin(self, recipe: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+    def begin(
+        self, recipe: Mapping[str, Any], environment: Mapping[str, Any], choices: Mapping[str, Any] | None = None
+    ) -> None:
         """Puts a new run in the place, just before its first step; an old one is moved aside.
+
+        Args:
+            recipe: Resolved.
+            environment: For environment.json.
+            choices: What the recipe left open and the run settled, and why, for choices.json.
 
         Raises:
             OutputError: It cannot be written.
@@ -107,6 +115,9 @@ class RunFolder:
             discard(new)
             new.mkdir()
             write_pieces(new / ENVIRONMENT, [_json(environment)])
+            if choices:
+                write_pieces(new / CHOICES, [_json(choices)])
+                head += f"# Chosen by the run, see {CHOICES}: {', '.join(sorted(choices))}\n"
             text = to_yaml(recipe)
             write_pieces(new / RECIPE, [head, text])
             self._move_aside()

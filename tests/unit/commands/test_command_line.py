@@ -63,6 +63,7 @@ FLAGS = {
         "--overwrite",
         "--quiet",
     ],
+    "rank": ["recipe", "overrides", "--checkpoints", "--pooling", "--json"],
     "report": ["run"],
     "run": ["recipe", "overrides", "--resume", "--overwrite", "--quiet"],
     "schema": ["--reference"],

@@ -118,9 +118,9 @@ def test_the_reference_says_type_default_and_meaning_in_words() -> None:
         "`dataset.label_delimiter`. |",
     ):
         assert line in lines
-    assert any(line.startswith("| `id` | text | (needed) | A folder") for line in lines)
+    assert any(line.startswith("| `id` | text |  | A folder") for line in lines)
     assert any(line.startswith("| `memory` | a size such as `4GiB`") for line in lines)
-    assert any(line.startswith("| `layers` | whole number from 0, or `all` | `0` |") for line in lines)
+    assert any(line.startswith("| `layers` | whole number from 0, or `all`, `auto` | `0` |") for line in lines)
 
 
 def test_what_plugins_register_changes_neither(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ ONE_MISTAKE = {
     "infinite": (BASE + "train: {learning_rate: 1e999}\n", "train.learning_rate: must be a finite number"),
     "several legal kinds": (
         BASE + "freeze: {layers: some}\n",
-        "freeze.layers: must be a whole number or `all`, not `some`",
+        "freeze.layers: must be a whole number or `all`, `auto`, not `some`",
     ),
     "one of": (
         BASE + "train: {precision: fp8}\n",

@@ -1,0 +1,168 @@
+"""`checkpoint: {auto: ...}` and `freeze: {layers: auto}`: settled before the first step, kept, and repeated."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny
+from tests.unit.training.helpers import Watcher, assert_same_run, make_recipe, rows, signaller, splits
+from textxfer.errors import CheckpointError, Interrupted
+from textxfer.recipe.loading import load_recipe
+from textxfer.run import run_recipe
+from textxfer.training import depth, ranking
+
+
+def left_open(checkpoints: list[str], runs: Path, **sections: Any) -> dict[str, Any]:
+    """Gives a small recipe that chooses among checkpoints."""
+    return make_recipe(Path(), runs, **sections) | {"checkpoint": {"auto": checkpoints}}
+
+
+@pytest.fixture
+def two(tmp_path: Path, bert: Path) -> list[str]:
+    """A checkpoint, and one whose embeddings are all alike, which can tell no texts apart."""
+    import torch
+    import transformers
+
+    dull = tiny.make_checkpoint(tmp_path / "dull", seed=3)
+    model = transformers.AutoModel.from_pretrained(dull)
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight.zero_()
+        model.embeddings.position_embeddings.weight.zero_()
+    model.save_pretrained(dull)
+    return [str(dull), str(bert)]
+
+
+def test_the_best_checkpoint_is_taken_and_the_run_repeats(two: list[str], tmp_path: Path) -> None:
+    recipe = left_open(two, tmp_path / "runs", freeze={"layers": "auto"})
+    watcher = Watcher()
+    result = run_recipe(recipe, splits=splits(), observers=[watcher])
+    text = (result.folder / "recipe.yaml").read_text()
+    assert "# Chosen by the run, see choices.json: checkpoint, depth" in text
+    resolved = load_recipe(result.folder / "recipe.yaml", rows_given=True)
+    choices = json.loads((result.folder / "choices.json").read_text())
+    assert resolved.checkpoint.id == two[1]
+    assert resolved.checkpoint.auto is None
+    assert resolved.freeze.layers == choices["depth"]["layers"]
+    assert [each["layer"] for each in choices["depth"]["curve"]] == [0, 1, 2]
+    assert choices["checkpoint"]["rows"] == 28
+    notes = "\n".join(watcher.notes)
+    assert "ranked on 28 of 28 training rows" in notes
+    assert f"checkpoint: {two[1]}" in notes
+    assert f"freeze.layers: auto is {resolved.freeze.layers}: " in notes
+    again = run_recipe(resolved.model_copy(update={"name": "again"}), splits=splits())
+    assert not (again.folder / "choices.json").exists()
+    (result.folder / "choices.json").unlink()
+    assert_same_run(again.folder, result.folder)
+
+
+def test_only_training_rows_choose(two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    plain = ranking.draw_sample
+
+    def kept(*arguments: Any) -> Any:
+        sample = plain(*arguments)
+        seen.append(sample.rows["text"][:])
+        return sample
+
+    monkeypatch.setattr(ranking, "draw_sample", kept)
+    monkeypatch.setattr(depth, "draw_sample", kept)
+    recipe = left_open(two, tmp_path, freeze={"layers": "auto"})
+    run_recipe(recipe, splits=splits())
+    assert [sorted(texts) for texts in seen] == [sorted(row["text"] for row in rows(28))] * 2
+
+
+def test_a_run_that_goes_on_does_not_choose_again(
+    two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = left_open(two, tmp_path, freeze={"layers": "auto"})
+    with pytest.raises(Interrupted):
+        run_recipe(recipe, splits=splits(), observers=[signaller("on_step", 3, signal.SIGINT)])
+    monkeypatch.setattr(ranking, "draw_sample", _never)
+    monkeypatch.setattr(depth, "draw_sample", _never)
+    result = run_recipe(recipe, splits=splits(), resume=True)
+    assert json.loads((result.folder / "choices.json").read_text()).keys() == {"checkpoint", "depth"}
+    assert run_recipe(recipe, splits=splits(), resume=True).metrics == result.metrics
+    with pytest.raises(AssertionError, match="again"):
+        run_recipe(recipe, splits=splits(), overwrite=True)
+
+
+def test_seeds_share_the_choice(two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    plain = ranking.draw_sample
+    monkeypatch.setattr(ranking, "draw_sample", lambda *given: calls.append(1) or plain(*given))
+    recipe = left_open(two, tmp_path, train={"seeds": [1, 2]})
+    result = run_recipe(recipe, splits=splits())
+    assert calls == [1]
+    assert (result.folder / "seed-2" / "choices.json").exists()
+
+
+def test_none_can_be_used(tmp_path: Path) -> None:
+    recipe = left_open(["./nowhere", "./neither"], tmp_path)
+    with pytest.raises(CheckpointError, match="nowhere"):
+        run_recipe(recipe, splits=splits())
+    assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
+def test_depth_of_each_family(family: str, checkpoints: Callable[[str], Path], tmp_path: Path) -> None:
+    recipe = make_recipe(checkpoints(family), tmp_path, freeze={"layers": "auto"}, train={"max_steps": 2})
+    result = run_recipe(recipe, splits=splits())
+    found = json.loads((result.folder / "choices.json").read_text())["depth"]
+    assert len(found["curve"]) == 3
+    assert 0 <= found["layers"] <= 2
+    assert result.metrics["test"]
+
+
+@pytest.mark.parametrize(
+    ("field", "sections"),
+    [
+        ("freeze.layers", {"freeze": {"layers": "auto"}}),
+        ("checkpoint.auto", {"checkpoint": {"auto": ["a", "b"]}}),
+    ],
+)
+@pytest.mark.parametrize(
+    "task", [{"name": "question_answering"}, {"name": "topic", "multi_label": True}], ids=["answers", "label sets"]
+)
+def test_tasks_without_one_label_a_text(field: str, sections: Any, task: Any, problems: Callable[..., Any]) -> None:
+    found = problems({"checkpoint": "a", "dataset": "d", "task": task} | sections)
+    assert len(found) == 1
+    assert f"{field}: can be chosen where each text has one label; this task gives" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        ({}, "checkpoint: says neither `id`"),
+        ({"id": "a", "auto": ["b", "c"]}, "checkpoint.id: names one checkpoint, and `auto` several"),
+        ({"revision": "v1", "auto": ["b", "c"]}, "checkpoint.revision: names one checkpoint, and `auto` several"),
+        ({"auto": ["b"]}, "checkpoint.auto: "),
+        ({"auto": ["b", "b"]}, "checkpoint.auto: names `b` twice"),
+        ({"auto": ["b", "c@"]}, "checkpoint.auto[1]: `c@` is not of the form id@revision"),
+    ],
+)
+def test_mistakes_of_a_list(checkpoint: Any, message: str, problems: Callable[..., Any]) -> None:
+    found = problems({"checkpoint": checkpoint, "dataset": "d", "task": "topic"})
+    assert len(found) == 1
+    assert message in found[0]
+
+
+@pytest.fixture
+def problems() -> Callable[..., list[str]]:
+    from textxfer.errors import RecipeError
+
+    def find(recipe: dict[str, Any]) -> list[str]:
+        with pytest.raises(RecipeError) as caught:
+            load_recipe(recipe)
+        return list(caught.value.lines)
+
+    return find
+
+
+def _never(*_: Any) -> Any:
+    raise AssertionError("it chooses again")
