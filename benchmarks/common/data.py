@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +34,13 @@ class TextSet:
         return f"{self.name}: {len(self.train)} train, {test} rows, {len(self.labels)} labels"
 
 
-def load_set(folder: Path, name: str, rows: int) -> TextSet:
-    """Reads a set, its training split cut to the first `rows` (0: all)."""
+def load_set(folder: Path, name: str, rows: int, *, shuffled: bool = False) -> TextSet:
+    """Reads a set, its training split cut to the first `rows` (0: all); `shuffled`: to any `rows`, always the same."""
     everything = _read_split(folder / name, "train")
     if not everything:
         raise SystemExit(f"{folder / name}: has no train.csv or train.jsonl with rows")
+    if shuffled:
+        random.Random(0).shuffle(everything)
     train = everything[: rows or None]
     labels = sorted({row["label"] for row in train})
     test = _read_split(folder / name, "test")
