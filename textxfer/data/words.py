@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from textxfer.data.encode import tokenize
+from textxfer.data.tokenizer import PlainTokenizer
 
 MOST_TEXTS = 500
 MOST_CHARACTERS = 2000
@@ -32,23 +32,22 @@ def word_cuts(tokenizer: Any, texts: Sequence[str]) -> WordCuts:
     """Gives how a tokenizer cuts the words of the first 500 texts.
 
     Args:
-        tokenizer: Prepared by `modeling.checkpoint`.
+        tokenizer: As `modeling.checkpoint` makes it ready, or plain.
         texts: Any.
     """
     import numpy as np
 
+    plain = PlainTokenizer.of(tokenizer)
     looked_at = [text[:MOST_CHARACTERS] for text in texts[:MOST_TEXTS]]
     tokens = words = cut = 0
-    if looked_at:
-        coded = tokenize(tokenizer, looked_at, None, add_special_tokens=False, return_offsets_mapping=True)
-        for text, offsets, ids in zip(looked_at, coded["offset_mapping"], coded["input_ids"], strict=True):
-            spans = np.array([match.span() for match in _WORD.finditer(text)], dtype=np.int64).reshape(-1, 2)
-            pieces = np.array(offsets, dtype=np.int64).reshape(-1, 2)
-            wide = pieces[:, 0] < pieces[:, 1]
-            pieces, unknown = pieces[wide], np.array(ids)[wide] == tokenizer.unk_token_id
-            begun = np.searchsorted(pieces[:, 0], spans[:, 1], side="left")  # tokens that begin before the word's end
-            ended = np.searchsorted(pieces[:, 1], spans[:, 0], side="right")  # tokens that end before its start
-            unknowns = np.concatenate([[0], np.cumsum(unknown)])
-            broken = (begun - ended > 1) | (unknowns[begun] > unknowns[ended])
-            tokens, words, cut = tokens + len(pieces), words + len(spans), cut + int(broken.sum())
+    for text, encoding in zip(looked_at, plain.encode(looked_at, add_special_tokens=False), strict=True):
+        spans = np.array([match.span() for match in _WORD.finditer(text)], dtype=np.int64).reshape(-1, 2)
+        pieces = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        wide = pieces[:, 0] < pieces[:, 1]
+        pieces, unknown = pieces[wide], np.array(encoding.ids, dtype=np.int64)[wide] == plain.unk_token_id
+        begun = np.searchsorted(pieces[:, 0], spans[:, 1], side="left")  # tokens that begin before the word's end
+        ended = np.searchsorted(pieces[:, 1], spans[:, 0], side="right")  # tokens that end before its start
+        unknowns = np.concatenate([[0], np.cumsum(unknown)])
+        broken = (begun - ended > 1) | (unknowns[begun] > unknowns[ended])
+        tokens, words, cut = tokens + len(pieces), words + len(spans), cut + int(broken.sum())
     return WordCuts(tokens / words if words else 0.0, cut / words if words else 0.0)

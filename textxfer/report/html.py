@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from textxfer.report import confidence, data, labels, learning, mistakes, origin, slices, summary
+from textxfer.report import choices, confidence, data, labels, learning, mistakes, origin, slices, summary
 from textxfer.report.pieces import Section
 from textxfer.report.reading import RunFiles, read_run
 from textxfer.report.showing import count, isolated, score, unfolding, visible
@@ -18,6 +18,7 @@ PAGE = Path(__file__).parent / "page"
 SECTIONS: tuple[Callable[[RunFiles], Section | None], ...] = (
     summary.section,
     learning.section,
+    choices.section,
     labels.confusion,
     labels.per_label,
     confidence.section,

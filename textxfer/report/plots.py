@@ -42,8 +42,16 @@ class Curve:
     dots: bool = False
 
 
-def curves(name: str, title: str, description: str, lines: Sequence[Curve], best: float | None, x_name: str) -> Markup:
-    """Draws values over the steps of a run; `best` is marked."""
+def curves(
+    name: str,
+    title: str,
+    description: str,
+    lines: Sequence[Curve],
+    best: float | None,
+    x_name: str,
+    best_name: str = "best",
+) -> Markup:
+    """Draws values over the steps of a run, or over layers; the place `best` is marked."""
     drawing, axes = canvas(WIDTH, HEIGHT, left=44, right=12, top=16, bottom=40)
     _grid(axes)
     for line in lines:
@@ -54,7 +62,7 @@ def curves(name: str, title: str, description: str, lines: Sequence[Curve], best
     if best is not None:
         axes.axvline(best, color=MUTED, linewidth=1, linestyle=(0, (1, 3)))
         axes.annotate(
-            "best", (best, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
+            best_name, (best, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
             color=MUTED, fontsize=TEXT_SIZE, ha="center",
         )  # fmt: skip
     axes.margins(x=0.03, y=0.1)

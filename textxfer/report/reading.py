@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from textxfer.errors import OutputError
 from textxfer.report.rows import AnswerRow, LabelRow, each_line, read_rows
-from textxfer.training.run_folder import ENVIRONMENT, METRICS, RECIPE
+from textxfer.training.run_folder import CHOICES, ENVIRONMENT, METRICS, RECIPE
 
 LOG, PREDICTIONS, FINDINGS, SUSPECTS = "log.jsonl", "predictions.jsonl", "findings.json", "suspects.csv"
 
@@ -33,6 +33,7 @@ class RunFiles:
         answers: The same for questions.
         findings: findings.json: what the data checks found.
         suspects: suspects.csv: rows whose label is probably wrong.
+        choices: choices.json: what the recipe left open and the run chose.
         notes: What could not be read, a sentence each.
     """
 
@@ -46,6 +47,7 @@ class RunFiles:
     answers: Sequence[AnswerRow]
     findings: Mapping[str, Any]
     suspects: Sequence[Mapping[str, str]]
+    choices: Mapping[str, Any]
     notes: Sequence[str]
 
     @property
@@ -106,6 +108,7 @@ def read_run(folder: Path) -> RunFiles:
         answers=answers,
         findings=read(FINDINGS, _mapping, nothing),
         suspects=read(SUSPECTS, _csv_rows, []),
+        choices=read(CHOICES, _mapping, nothing),
         notes=notes,
     )
 
