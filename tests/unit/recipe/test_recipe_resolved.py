@@ -62,3 +62,25 @@ def test_a_recipe_that_extended_another_stands_alone(tmp_path: Path) -> None:
     repeated = again(recipe, tmp_path / "run")
     assert repeated == recipe
     assert repeated.train.seed == 3
+
+
+def test_checkpoints_to_choose_from_hold_from_the_run_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    names = ["org/name", "org/other@v1", "./here", "package:some/where"]
+    recipe = load_recipe({"checkpoint": {"auto": names}, "dataset": "d", "task": "topic", "freeze": {"layers": "auto"}})
+    assert recipe.checkpoint.auto == (f"{tmp_path}/org/name", "org/other@v1", f"{tmp_path}/here", "package:some/where")
+    assert again(recipe, tmp_path) == recipe
+    resolved = recipe.resolved(tmp_path / "runs" / "mine")
+    assert resolved["checkpoint"]["auto"] == ["../../org/name", "org/other@v1", "../../here", "package:some/where"]
+
+
+def test_one_checkpoint_takes_back_several_and_the_other_way_round(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("checkpoint: {auto: [a/b, c/d]}\ndataset: rows\ntask: topic\n")
+    one = load_recipe(tmp_path / "base.yaml", "checkpoint=e/f").checkpoint
+    assert (one.id, one.auto) == ("e/f", None)
+    (tmp_path / "child.yaml").write_text("extends: base.yaml\ncheckpoint: e/f@v1\n")
+    child = load_recipe(tmp_path / "child.yaml")
+    assert (child.checkpoint.id, child.checkpoint.revision, child.checkpoint.auto) == ("e/f", "v1", None)
+    several = load_recipe(tmp_path / "child.yaml", "checkpoint.auto=[x/y, z/w]").checkpoint
+    assert (several.id, several.revision, several.auto) == (None, None, ("x/y", "z/w"))
