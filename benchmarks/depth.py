@@ -27,7 +27,7 @@ def main() -> None:
     parser.set_defaults(sets=["trec", "banking77", "tweet_emotion", "sst2"], rows=0, repeats=1)
     arguments = parser.parse_args()
     checkpoint = locate(arguments.checkpoint)
-    report = Report("depth", arguments, COLUMNS)
+    report = Report("depth", arguments, COLUMNS, device=arguments.device)
     for name in arguments.sets:
         texts = load_set(arguments.data, name, arguments.rows, shuffled=True)
         print(texts)

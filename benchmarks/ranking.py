@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--no-training", action="store_true", help="rank only")
     parser.set_defaults(sets=["trec", "banking77", "tweet_emotion"], rows=0, repeats=1)
     arguments = parser.parse_args()
-    report = Report("ranking", arguments, COLUMNS)
+    report = Report("ranking", arguments, COLUMNS, device=arguments.device)
     with tempfile.TemporaryDirectory(prefix="checkpoints-") as folder:
         made = {"checkpoint": locate(arguments.checkpoint), "folder": folder, "lower": arguments.lower}
         checkpoints = call("common.transfer:make_checkpoints", arguments.threads, **made)["checkpoints"]
