@@ -28,6 +28,7 @@ FLOORS = {
     "report": 6,
     "publishing": 6,
     "serving": 6,
+    "adaptation": 7,
     "job": 7,
     "run": 8,
     "search": 9,

@@ -66,7 +66,7 @@ class Job:
         stepper, notes = self.training.start()
         for note in notes:
             tell(self.observers, "on_note", note)
-        about = environment.describe(self.accelerator, self.recipe, self.prepared.checkpoint)
+        about = environment.describe(self.accelerator, self.recipe.train.seed, self.prepared.checkpoint)
         self.keeper.begin(done, about | {"fingerprints": identity}, self.choices)
         return stepper
 

@@ -7,7 +7,7 @@ A *row* is a raw record. An *example* is what the network sees: a row, or one wi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -103,12 +103,15 @@ class Encoded:
         input_ids: Token ids of all examples, one after the other (int32).
         offsets: Example i owns tokens offsets[i] to offsets[i + 1] (int64, N + 1).
         token_type_ids: Segment of each token (int8), where the checkpoint uses them.
-        targets: What to predict, or None for unlabelled rows. Label ids (N,) int64, label sets (N, C) float32, or
-            first and last answer token (N, 2) int64.
+        targets: What to predict, or None for unlabelled rows. Label ids (N,) int64, label sets (N, C) float32,
+            first and last answer token (N, 2) int64, or, with `target_offsets`, token ids one after the other (int64).
         rows: The row each example was made from (N,) int64.
         spans: For windows: first and last character of each token in its context, (-1, -1) for tokens that are not
             the context's (all tokens, 2) int32.
         truncated: Number of rows whose end was cut off.
+        words: For masking whole words: the word of its example that each token belongs to, -1 for tokens that the
+            tokenizer added (int32).
+        target_offsets: Where targets are tokens: example i owns targets[target_offsets[i]] to [i + 1] (int64, N + 1).
     """
 
     input_ids: np.ndarray
@@ -118,6 +121,8 @@ class Encoded:
     targets: np.ndarray | None = None
     spans: np.ndarray | None = None
     truncated: int = 0
+    words: np.ndarray | None = None
+    target_offsets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -132,6 +137,7 @@ class Encoded:
         """Gives the examples of some rows, which are then numbered from 0, and their places among all."""
         import numpy as np
 
+        assert self.target_offsets is None, "tokens as targets are drawn for a batch, not for rows"
         places = np.flatnonzero(np.isin(self.rows, rows))
         owned = np.repeat(np.isin(self.rows, rows), self.lengths)
         chosen = replace(
@@ -142,6 +148,7 @@ class Encoded:
             token_type_ids=None if self.token_type_ids is None else self.token_type_ids[owned],
             targets=None if self.targets is None else self.targets[places],
             spans=None if self.spans is None else self.spans[owned],
+            words=None if self.words is None else self.words[owned],
         )
         return chosen, places
 
@@ -154,10 +161,11 @@ class Batch:
         input_ids: (B, T) int64, padded on the right.
         attention_mask: (B, T) int64, 1 on tokens.
         token_type_ids: (B, T) int64, or None.
-        targets: (B,), (B, C) or (B, 2), or None.
+        targets: (B,), (B, C) or (B, 2), or token ids (B, any) with -100 where nothing is to be predicted; or None.
         indices: Place of each example in its `Encoded` (B,), on the CPU.
         states: What frozen layers make of the tokens (B, T, D), where that is known already.
         places: `indices` on the batch's device (B,), where the batch was made there.
+        others: More keyword arguments of the forward pass.
     """
 
     input_ids: Any
@@ -167,6 +175,7 @@ class Batch:
     indices: np.ndarray
     states: torch.Tensor | None = None
     places: torch.Tensor | None = None
+    others: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -179,7 +188,7 @@ class Batch:
 
     def inputs(self) -> dict[str, Any]:
         """Gives the keyword arguments of a forward pass: the stock one's, and the states where there are any."""
-        inputs = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        inputs = {"input_ids": self.input_ids, "attention_mask": self.attention_mask, **self.others}
         if self.states is not None:
             inputs["states"] = self.states
         if self.token_type_ids is not None:

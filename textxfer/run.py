@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,10 @@ from textxfer.command_line import add_recipe_arguments, run_command
 from textxfer.errors import Interrupted, OutputError, TextxferError
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from textxfer.recipe.schema import Recipe
+    from textxfer.training.assemble import Prepared
     from textxfer.training.observers import Observer
     from textxfer.training.run_folder import RunFolder
 
@@ -182,6 +185,8 @@ def _run(
     for line in findings.lines() if findings is not None else ():
         tell(observers, "on_note", f"data: {line}")
     accelerator = at_hand()
+    if recipe.adapt is not None:
+        prepared = _adapted(recipe, prepared, accelerator, observers)
     stop = StopSignal(accelerator)
     prepared = choices.depth(prepared)
     training = assemble(prepared, accelerator, stop)
@@ -202,6 +207,14 @@ def _run(
             keeper.save()
             at = f"stopped after step {keeper.progress.step} of {prepared.plan.steps}"
             raise Interrupted(request.signal_number, at) from None
+
+
+def _adapted(recipe: Recipe, prepared: Prepared, accelerator: Accelerator, observers: list[Observer]) -> Prepared:
+    """Gives the run with its checkpoint adapted to the texts that the recipe names."""
+    from textxfer.adaptation.before_task import adapted
+
+    checkpoint = adapted(recipe, prepared.checkpoint, prepared.rows.splits, accelerator, observers)
+    return replace(prepared, checkpoint=checkpoint)
 
 
 def summary(result: RunResult) -> str:

@@ -40,6 +40,7 @@ def execute(arguments: argparse.Namespace) -> int:
     _print(_rows_lines(rows))
     prepared = encode_rows(recipe, rows)
     _print(_token_lines(prepared))
+    _print(_adapt_lines(prepared))
     findings = _findings(prepared, near=not arguments.fast)
     _print([*findings, ""] if findings else [])
     known = f", {len(findings)} things to know of the rows (above)" if findings else ""
@@ -93,6 +94,22 @@ def _token_lines(prepared: Prepared) -> Iterator[str]:
         lines.append([name, *cells])
     yield from _table(head, lines)
     yield f"max_length {task.max_length}" + (f", stride {getattr(task, 'stride', 0)}" if windows else "")
+
+
+def _adapt_lines(prepared: Prepared) -> Iterator[str]:
+    settings = prepared.recipe.adapt
+    if settings is None:
+        return
+    from textxfer.adaptation.before_task import work_of
+
+    work = work_of(settings, prepared.checkpoint, prepared.rows.splits)
+    texts, tokens = work.texts, len(work.encoded["train"].input_ids)
+    yield from texts.notes
+    yield (
+        f"adapt: {len(texts.train):,} texts of {tokens:,} tokens, {work.plan.steps} steps ({work.objective.name}); "
+        f"{len(texts.held_back):,} texts held back"
+    )
+    yield ""
 
 
 def _findings(prepared: Prepared, near: bool) -> list[str]:

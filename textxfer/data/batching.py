@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 BATCHES_TO_SORT = 50
 """Batches whose examples are sorted by length together."""
+UNPREDICTED = -100
+"""Stands among target tokens where nothing is to be predicted, as in `transformers`."""
 
 
 def epoch_batches(
@@ -82,7 +84,10 @@ def padded(encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, pad_to: 
     types = None
     if encoded.token_type_ids is not None:
         types = np.where(mask, encoded.token_type_ids[places], 0).astype(np.int64)
-    targets = encoded.targets[indices] if encoded.targets is not None else None
+    targets = None
+    if encoded.targets is not None:
+        of_tokens = encoded.target_offsets is not None
+        targets = _padded_targets(encoded, indices) if of_tokens else encoded.targets[indices]
     return Batch(input_ids, mask.astype(np.int64), types, targets, indices)
 
 
@@ -111,3 +116,16 @@ def collate(encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, device:
         tensor, (batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.targets)
     )
     return Batch(ids, mask, types, targets, indices)
+
+
+def _padded_targets(encoded: Encoded, indices: np.ndarray) -> np.ndarray:
+    """Gives the target tokens of some examples, padded on the right with -100."""
+    import numpy as np
+
+    assert encoded.targets is not None
+    assert encoded.target_offsets is not None
+    starts = encoded.target_offsets[indices]
+    lengths = encoded.target_offsets[indices + 1] - starts
+    columns = np.arange(lengths.max())
+    mask = columns < lengths[:, None]
+    return np.where(mask, encoded.targets[np.where(mask, starts[:, None] + columns, 0)], UNPREDICTED)

@@ -82,6 +82,43 @@ def encode_windows(
     )
 
 
+def encode_pieces(tokenizer: Any, texts: Sequence[str], *, max_length: int) -> Encoded:
+    """Tokenises texts for a language model, which must see all of them: a long text becomes several examples.
+
+    Args:
+        tokenizer: As `modeling.checkpoint` makes it ready, or plain.
+        texts: R texts.
+        max_length: Tokens of an example, special ones counted.
+
+    Returns:
+        N >= R examples without targets, with `words`.
+    """
+    import numpy as np
+
+    plain = PlainTokenizer.of(tokenizer)
+    parts: list[_Part] = []
+    words: list[np.ndarray] = []
+    rows: list[int] = []
+    for start in range(0, len(texts), TEXTS_AT_A_TIME):
+        whole = plain.encode(texts[start : start + TEXTS_AT_A_TIME], max_length=max_length)
+        pieces = [[encoding, *encoding.overflowing] for encoding in whole]
+        encodings = list(chain.from_iterable(pieces))
+        parts.append(_flat(plain, encodings, pair=False))
+        rows.extend(start + place for place, each in enumerate(pieces) for _ in each)
+        words.extend(map(_words, encodings))
+    joined = _join(parts)
+    flat = np.concatenate(words) if words else np.zeros(0, np.int32)
+    return Encoded(joined.ids, joined.offsets, np.array(rows, dtype=np.int64), token_type_ids=joined.types, words=flat)
+
+
+def _words(encoding: Any) -> np.ndarray:
+    """Gives the word of each token, counted from the first of the text; -1 for tokens that the tokenizer added."""
+    import numpy as np
+
+    found = encoding.word_ids or [None]
+    return np.array([-1 if word is None else word for word in found], dtype=np.int32)
+
+
 def flatten(rows: Sequence[Sequence[int]], dtype: Any) -> tuple[np.ndarray, np.ndarray]:
     """Gives all rows one after the other, and the offsets (len(rows) + 1) that cut them again."""
     import numpy as np

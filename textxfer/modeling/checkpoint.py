@@ -59,7 +59,7 @@ class Checkpoint:
     def most_tokens(self) -> int | None:
         """The longest input it can take, in tokens, or None."""
         limits = [most_tokens(self.config)]
-        if not self.settings:  # a model that textxfer saved bears its run's length here, which is no limit
+        if "task" not in self.settings:  # trained by textxfer, it bears its run's length here, which is no limit
             limits.append(self.tokenizer.model_max_length)
         known = [limit for limit in limits if limit is not None and limit < NO_LIMIT]
         return min(known, default=None)

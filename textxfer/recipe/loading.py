@@ -16,7 +16,7 @@ from textxfer import registry
 from textxfer.errors import RecipeError
 from textxfer.recipe.checks import completed, find_problems, task_of
 from textxfer.recipe.merging import apply_overrides, merged, normalise
-from textxfer.recipe.problems import Mark, Problem, from_validation
+from textxfer.recipe.problems import COMMAND_LINE, Mark, Problem, from_validation
 from textxfer.recipe.reading import MOST_BYTES, Document, read_text
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import PATTERNS, RUN_NAME
@@ -62,6 +62,27 @@ def load_recipe(
     _stop_if_wrong(document)
     assert recipe is not None
     return completed(recipe)
+
+
+def load_section(name: str, kind: type[Section], values: Mapping[str, Any]) -> Any:
+    """Reads one section that stands on the command line alone.
+
+    Args:
+        name: Its key in a recipe.
+        kind: Its class.
+        values: By field; paths are relative to the current folder.
+
+    Raises:
+        RecipeError: One line for each mistake.
+    """
+    document = Document(data={name: _plain(values)}, marks={(): Mark(COMMAND_LINE)})
+    normalise(document, Path.cwd())
+    try:
+        return kind.model_validate(document.data[name])
+    except ValidationError as error:
+        found = from_validation(error, document.data[name], kind)
+        document.problems.extend(Problem((name, *problem.path), problem.message) for problem in found)
+    _stop_if_wrong(document)
 
 
 def _from_file(path: Path) -> Document:

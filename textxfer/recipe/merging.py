@@ -11,8 +11,10 @@ from textxfer.errors import RecipeError
 from textxfer.recipe.problems import COMMAND_LINE, Mark, Problem
 from textxfer.recipe.reading import Document, read_value
 from textxfer.recipe.schema import SHORTHANDS
+from textxfer.recipe.sections import TASK_TEXTS
 
 PACKAGE = "package:"
+DATA_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt")
 BELONG_TO = {
     ("checkpoint", "id"): ("revision", "auto"),
     ("checkpoint", "auto"): ("id", "revision"),
@@ -115,6 +117,10 @@ def _make_absolute(data: dict[str, Any], folder: Path) -> None:
         if isinstance(checkpoint.get("auto"), list):
             several = checkpoint["auto"]
             checkpoint["auto"] = [place_of(name, folder) if isinstance(name, str) else name for name in several]
+    adapt = data.get("adapt")
+    if isinstance(adapt, dict) and isinstance(adapt.get("texts"), (str, list)):
+        places = [adapt["texts"]] if isinstance(adapt["texts"], str) else adapt["texts"]
+        adapt["texts"] = [_place_of_texts(folder, place) if isinstance(place, str) else place for place in places]
     if isinstance(plugins, list):
         data["plugins"] = [_inside(folder, item) if isinstance(item, str) else item for item in plugins]
 
@@ -130,6 +136,13 @@ def id_and_revision(name: str) -> tuple[str, str | None]:
     """Cuts a checkpoint's name `id@revision`, made absolute where it is a folder, into its two parts."""
     bare, at, revision = name.rpartition("@")
     return (bare, revision) if at and not _looks_local(name) else (name, None)
+
+
+def _place_of_texts(folder: Path, name: str) -> str:
+    """Makes a place of texts absolute where it is no Hub id and does not stand for the task's own texts."""
+    local = _inside(folder, name)
+    is_file = name.lower().endswith(DATA_ENDINGS) or os.path.exists(local)
+    return local if name != TASK_TEXTS and (_looks_local(name) or is_file) else name
 
 
 def _looks_local(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, create_model
 
-from textxfer.recipe.sections import RUN_NAME, Checkpoint, Dataset, Evaluate, Freeze, Output, Train
+from textxfer.recipe.sections import RUN_NAME, Adapt, Checkpoint, Dataset, Evaluate, Freeze, Output, Train
 from textxfer.section import Section
 
 SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name"}
@@ -33,6 +33,7 @@ class Recipe(Section):
     checkpoint: Checkpoint
     dataset: Dataset
     task: SerializeAsAny[Section]
+    adapt: Adapt | None = None
     freeze: Freeze = Freeze()
     train: Train = Train()
     calibrate: Literal["auto", "off"] = "auto"
@@ -66,6 +67,9 @@ class Recipe(Section):
             checkpoint["id"] = _if_local(checkpoint["id"], folder)
         if checkpoint["auto"] is not None:
             checkpoint["auto"] = [_if_local(name, folder) for name in checkpoint["auto"]]
+        if self.adapt is not None:
+            places = self.adapt.texts
+            data["adapt"]["texts"] = [_relative(place, folder) if os.path.isabs(place) else place for place in places]
         data["plugins"] = [_relative(plugin, folder) for plugin in self.plugins]
         return data
 

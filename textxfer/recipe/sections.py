@@ -23,6 +23,10 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _tuple_of_texts(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else _as_tuple(value)
+
+
 def _two_at_least(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(seeds) < 2:
         raise ValueError("needs two seeds at least; for one there is `train.seed`")
@@ -52,6 +56,13 @@ Trackers = Annotated[
     BeforeValidator(_as_tuple),
     AfterValidator(_unique),
 ]
+TextPlaces = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_tuple_of_texts),
+    AfterValidator(_unique),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -61,6 +72,8 @@ PATTERNS = {
     SIZE: "a size such as `4GiB` (B, KiB, MiB, GiB or TiB)",
 }
 """What each form of a text is in words."""
+TASK_TEXTS = "task"
+"""What stands for the task's own training texts among places of texts."""
 Size = Annotated[str, Field(pattern=SIZE)]
 Weights = dict[str, Annotated[float, Field(gt=0)]]
 
@@ -198,6 +211,46 @@ class Train(Section):
     trackers: Trackers = ()
     """Where curves go beside log.jsonl, by the names that Accelerate knows, as in `[tensorboard]`; TensorBoard's files
     are in `trackers/` of the run folder."""
+
+
+class Adapt(Section):
+    """Pretraining that goes on with texts of the task's domain, before the task (Gururangan et al. 2020).
+
+    Words are masked for BERT and its kin, spans for T5, and GPT-2 predicts each next token. The adapted checkpoint is
+    kept in `adapted` under `output.directory`, and used again by every run with the same checkpoint, texts and fields.
+    """
+
+    texts: TextPlaces
+    """Where the texts are: files (csv, tsv, json, jsonl, parquet, txt: a text a line) or folders of them, relative to
+    the recipe, ids of data sets on the Hub (their split `train`), and `task` for the task's own training texts; one or
+    a list. No labels are needed. Repeated texts count once."""
+    text: str = "text"
+    """Column of the text, for those that have columns."""
+    shared: Literal["error", "drop"] = "error"
+    """What to do with texts that are validation or test rows of the task, too: they are an `error`, or left out. Those
+    of `task` are always left out."""
+    held_back: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of the texts that is held back to measure the perplexity; 50 at least, but a fifth at most."""
+    epochs: PositiveInt = 3
+    """Passes over the texts."""
+    steps: PositiveInt | None = None
+    """Stop after this many optimizer steps, whatever `epochs` says."""
+    batch_size: PositiveInt = 32
+    """Texts, or pieces of long texts, of one optimizer step, over all devices."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Highest learning rate."""
+    warmup_ratio: Fraction = 0.1
+    """Share of the steps in which the learning rate rises to its highest."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's weight decay; norms and biases have none."""
+    mask_rate: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of the tokens that are hidden; GPT-2 hides none."""
+    max_length: Annotated[int, Field(ge=8)] = 128
+    """Longest piece of a text in tokens; never above the checkpoint's limit. Longer texts become several pieces."""
+    freeze: Freeze = Freeze()
+    """What keeps its weights. Masks change in each step, so the output of frozen layers is not kept."""
+    seed: int = 0
+    """Seed of the masks, a new head, the order of texts and dropout."""
 
 
 class Evaluate(Section):

@@ -23,6 +23,9 @@ def task_of_model(checkpoint: Checkpoint) -> Task:
     Raises:
         CheckpointError: It has no head that textxfer can use.
     """
+    if "adapted" in checkpoint.settings:
+        what = "is an adapted language model; a recipe that names it trains it for a task"
+        raise CheckpointError(f"{checkpoint.id}: {what}")
     if checkpoint.settings:
         return noted_task(checkpoint.id, checkpoint.settings, checkpoint.config.num_labels)
     architecture, most = checkpoint.architecture, checkpoint.most_tokens

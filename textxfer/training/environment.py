@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from textxfer.modeling.checkpoint import Checkpoint
-    from textxfer.recipe.schema import Recipe
 
 PACKAGES = ("textxfer", "torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "numpy")
 ROWS_AT_A_TIME = 10_000
@@ -31,7 +30,7 @@ HOW_NOT_WHAT = (
 )
 
 
-def describe(accelerator: Accelerator, recipe: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
+def describe(accelerator: Accelerator, seed: int, checkpoint: Checkpoint) -> dict[str, Any]:
     """Gives versions, hardware, seed and checkpoint, as environment.json has them."""
     import torch
 
@@ -43,7 +42,7 @@ def describe(accelerator: Accelerator, recipe: Recipe, checkpoint: Checkpoint) -
         "packages": {package: _version(package) for package in PACKAGES},
         "device": {"type": device.type, "name": name, "processes": accelerator.num_processes, "cores": os.cpu_count()},
         "precision": {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision),
-        "seed": recipe.train.seed,
+        "seed": seed,
         "checkpoint": checkpoint.id,
         "checkpoint_revision": getattr(checkpoint.config, "_commit_hash", None) or checkpoint.revision,
     }

@@ -6,11 +6,11 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from textxfer.errors import Interrupted, OutputError, TextxferError
 from textxfer.training import resume
-from textxfer.training.assemble import Training
+from textxfer.training.best import Best
 from textxfer.training.environment import is_recipe_of
 from textxfer.training.observers import JsonLines
 from textxfer.training.processes import on_main
@@ -18,10 +18,30 @@ from textxfer.training.progress import Progress
 from textxfer.training.run_folder import ENVIRONMENT, RunFolder
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import Accelerator
 
 SECONDS_BETWEEN_SAVES = 60.0
 """`save_every: epoch` saves at most this often; a number of steps is kept to exactly."""
+
+
+class Trained(Protocol):
+    """What is trained, and kept while it is unfinished."""
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The model."""
+        ...
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Of its trained weights."""
+        ...
+
+    @property
+    def best(self) -> Best | None:
+        """The best weights so far."""
+        ...
 
 
 class Keeper:
@@ -38,7 +58,7 @@ class Keeper:
         opened: Whether the folder holds this run.
     """
 
-    def __init__(self, folder: RunFolder, training: Training, accelerator: Accelerator) -> None:
+    def __init__(self, folder: RunFolder, training: Trained, accelerator: Accelerator) -> None:
         self.folder, self.training, self.accelerator = folder, training, accelerator
         self.progress = Progress()
         self.saved_step: int | None = None

@@ -72,8 +72,15 @@ class Network:
         self._stored: dict[str, Stored] = {}
         self._resident: dict[str, Resident | None] = {}
 
-    def batch(self, split: str, indices: Any, device: Any) -> Batch:
-        """Gives examples of a split as the module takes them, with their states where those are stored."""
+    def batch(self, split: str, indices: Any, device: Any, step: int | None = None) -> Batch:
+        """Gives examples of a split as the module takes them, with their states where those are stored.
+
+        Args:
+            split: Its name.
+            indices: Which examples.
+            device: Where the tensors go.
+            step: Of training; no matter here, but for networks whose inputs are drawn anew in each step.
+        """
         encoded, stored = self.encoded[split], self._stored.get(split)
         resident = self.resident(split, device)
         if resident is not None:

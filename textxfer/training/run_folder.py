@@ -101,6 +101,8 @@ class RunFolder:
     ) -> None:
         """Puts a new run in the place, just before its first step; an old one is moved aside.
 
+        What is no whole recipe (it names no task) is written without the line that says how to run it.
+
         Args:
             recipe: Resolved.
             environment: For environment.json.
@@ -119,7 +121,7 @@ class RunFolder:
                 write_pieces(new / CHOICES, [_json(choices)])
                 head += f"# Chosen by the run, see {CHOICES}: {', '.join(sorted(choices))}\n"
             text = to_yaml(recipe)
-            write_pieces(new / RECIPE, [head, text])
+            write_pieces(new / RECIPE, [head, text] if "task" in recipe else [text])
             self._move_aside()
             new.rename(self.path)
         except OSError as error:

@@ -136,7 +136,7 @@ class Stepper:
         parts = self._parts(indices, rank, world)
         total = torch.zeros((), device=accelerator.device)
         for number, (part, counts) in enumerate(parts):
-            batch = self.network.batch("train", part, accelerator.device)
+            batch = self.network.batch("train", part, accelerator.device, step)
             last = number == len(parts) - 1
             with nullcontext() if last else accelerator.no_sync(self.network.module):
                 # DDP averages over processes; the step's loss is a sum.

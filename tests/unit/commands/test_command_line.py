@@ -20,6 +20,23 @@ from textxfer import run as run_module
 from textxfer.errors import Interrupted, OutputError
 
 FLAGS = {
+    "adapt": [
+        "checkpoint",
+        "--texts",
+        "--text",
+        "--epochs",
+        "--steps",
+        "--batch-size",
+        "--learning-rate",
+        "--mask-rate",
+        "--max-length",
+        "--seed",
+        "-o",
+        "--output",
+        "--resume",
+        "--overwrite",
+        "--quiet",
+    ],
     "check": ["recipe", "overrides", "--fast"],
     "compare": ["runs", "--metric", "--html", "--json", "--rows"],
     "evaluate": [

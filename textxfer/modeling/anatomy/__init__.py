@@ -1,7 +1,8 @@
 """Where things are in each family of architectures; the only room that knows.
 
 A family's module says `locate(backbone)`, `last_linear(model)`, `DROPOUT_FIELDS` and `most_tokens(config)`; one whose
-frozen layers can be cached also says `pooled_token(config)` and `without_prefix(backbone, ...)`. `FAMILIES` maps the
+frozen layers can be cached also says `pooled_token(config)` and `without_prefix(backbone, ...)`, one that was
+pretrained on bare texts `LANGUAGE_MODEL`. `FAMILIES` maps the
 `model_type` of a checkpoint's config.json to its module.
 """
 
@@ -36,6 +37,7 @@ __all__ = [
     "backbone_parameters",
     "dropout_fields",
     "has_prefix",
+    "language_model",
     "last_linear",
     "locate",
     "most_tokens",
@@ -87,6 +89,11 @@ def most_tokens(config: Any) -> int | None:
 def has_prefix(config: Any) -> bool:
     """Says whether models of this kind can start from cached states."""
     return hasattr(_family(config), "without_prefix")
+
+
+def language_model(config: Any) -> str | None:
+    """Gives the Auto class of `transformers` that has the head a family was pretrained with, or None."""
+    return getattr(_family(config), "LANGUAGE_MODEL", None)
 
 
 def pooled_token(config: Any) -> str | None:

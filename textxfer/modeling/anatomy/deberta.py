@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "cls_dropout")
+LANGUAGE_MODEL = "AutoModelForMaskedLM"
 
 
 def locate(backbone: Any) -> Parts:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 DROPOUT_FIELDS = ("dropout", "attention_dropout", "seq_classif_dropout", "qa_dropout")
+LANGUAGE_MODEL = "AutoModelForMaskedLM"
 
 
 def locate(backbone: Any) -> Parts:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 DROPOUT_FIELDS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_first_dropout")
+LANGUAGE_MODEL = "AutoModelForCausalLM"
 
 
 def locate(backbone: Any) -> Parts:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 DROPOUT_FIELDS = ("embedding_dropout", "attention_dropout", "mlp_dropout", "classifier_dropout")
+LANGUAGE_MODEL = "AutoModelForMaskedLM"
 
 
 def locate(backbone: Any) -> Parts:

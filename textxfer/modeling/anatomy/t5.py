@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 DROPOUT_FIELDS = ("dropout_rate", "classifier_dropout")
+LANGUAGE_MODEL = "AutoModelForSeq2SeqLM"
 
 
 def locate(backbone: Any) -> Parts:

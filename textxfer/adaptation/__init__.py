@@ -1,0 +1,1 @@
+"""Pretraining that goes on with a domain's texts, before a task."""

@@ -1,0 +1,102 @@
+"""A checkpoint under the head that it was pretrained with, so that pretraining can go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from textxfer.errors import CheckpointError
+from textxfer.modeling.anatomy import language_model, view
+from textxfer.modeling.build import Built, build
+from textxfer.modeling.checkpoint import Checkpoint
+from textxfer.modeling.quiet import quiet_transformers
+
+
+def build_language_model(checkpoint: Checkpoint, seed: int = 0) -> Built:
+    """Loads a checkpoint's weights, fp32, under the language-model head of its family.
+
+    What the checkpoint has beside it (BERT's pooler) is kept, untrained, so that saving loses nothing.
+
+    Raises:
+        CheckpointError: The family has no such head, or the weights cannot be loaded.
+    """
+    auto_class = language_model(checkpoint.config)
+    if auto_class is None:
+        kind = checkpoint.config.model_type
+        raise CheckpointError(
+            f"{checkpoint.id}: models of the family {kind!r} have no language-model head; they cannot be adapted"
+        )
+    built = build(checkpoint, auto_class, seed=seed)
+    _keep_others(checkpoint, built.model)
+    return built
+
+
+def _keep_others(checkpoint: Checkpoint, model: Any) -> None:
+    """Adds to the backbone the modules that the checkpoint has and the language model leaves out."""
+    import transformers
+
+    prefix = str(model.base_model_prefix)
+    backbone = getattr(model, prefix, None)
+    if backbone is None:  # the model is its own backbone
+        return
+    with quiet_transformers():
+        whole, info = transformers.AutoModel.from_pretrained(
+            checkpoint.location,
+            revision=checkpoint.revision or "main",
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    missing = tuple(info["missing_keys"])
+    for name, child in whole.named_children():
+        new = any(key.startswith(f"{name}.") for key in missing)
+        if getattr(backbone, name, None) is None and list(child.parameters()) and not new:
+            setattr(backbone, name, child.requires_grad_(False))
+
+
+class PredictedOnly(nn.Module):
+    """A masked language model whose head looks only at the tokens that are to be predicted.
+
+    The head costs as much as several layers: its last product is with the whole vocabulary.
+
+    Args:
+        model: Stock, with its backbone under its own name; the weights are shared.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        prefix = str(model.base_model_prefix)
+        self.chosen = _Chosen(getattr(model, prefix))
+        self.view = view(model, **{prefix: self.chosen})
+
+    def forward(self, predicted: torch.Tensor, **inputs: torch.Tensor) -> Any:
+        """Gives the stock output, with logits (1, M, vocabulary) of the M chosen tokens.
+
+        Args:
+            predicted: Which tokens are chosen (B, T).
+            **inputs: Of the stock forward pass.
+        """
+        self.chosen.predicted = predicted
+        try:
+            return self.view(**inputs)
+        finally:
+            self.chosen.predicted = None
+
+
+class _Chosen(nn.Module):
+    """A backbone that gives the states of chosen tokens only."""
+
+    predicted: torch.Tensor | None = None
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *args: Any, **inputs: Any) -> Any:
+        assert self.predicted is not None
+        output = self.inner(*args, **inputs)
+        output.last_hidden_state = output.last_hidden_state[self.predicted][None]
+        return output
