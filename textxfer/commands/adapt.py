@@ -96,6 +96,7 @@ def _of_checkpoint(arguments: argparse.Namespace, observers: list[Any]) -> Adapt
     from textxfer.adaptation.adapt import adapt
     from textxfer.adaptation.before_task import work_of
     from textxfer.modeling.checkpoint import open_checkpoint
+    from textxfer.recipe.merging import id_and_revision, place_of
     from textxfer.training.precision import make_accelerator
 
     checkpoint = open_checkpoint(*id_and_revision(place_of(arguments.checkpoint, Path.cwd())))
