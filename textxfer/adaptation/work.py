@@ -56,6 +56,8 @@ def prepare(checkpoint: Checkpoint, texts: Texts, settings: Adapt) -> Work:
     """
     objective = objective_of(checkpoint, settings.mask_rate)
     depth, layers = checkpoint.config.num_hidden_layers, settings.freeze.layers
+    if layers == "auto":
+        raise RecipeError("adapt.freeze.layers: cannot be `auto`, since there are no labels to probe; say a number")
     if layers == "all" or layers >= depth:
         raise RecipeError(f"adapt.freeze.layers: is {layers}, of {depth} layers; nothing would be adapted")
     most = min(settings.max_length, checkpoint.most_tokens or settings.max_length) - objective.added
