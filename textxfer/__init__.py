@@ -3,7 +3,32 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what `__getattr__` gives has no type; these names are to have theirs
+    from textxfer.errors import CheckpointError as CheckpointError
+    from textxfer.errors import DataError as DataError
+    from textxfer.errors import Interrupted as Interrupted
+    from textxfer.errors import MissingExtra as MissingExtra
+    from textxfer.errors import OutputError as OutputError
+    from textxfer.errors import RecipeError as RecipeError
+    from textxfer.errors import TextxferError as TextxferError
+    from textxfer.errors import TrainingDiverged as TrainingDiverged
+    from textxfer.labels import LabelSet as LabelSet
+    from textxfer.metrics import Metric as Metric
+    from textxfer.metrics import evaluate_metric as evaluate_metric
+    from textxfer.recipe.loading import load_recipe as load_recipe
+    from textxfer.recipe.schema import Recipe as Recipe
+    from textxfer.records import Predictions as Predictions
+    from textxfer.records import Scores as Scores
+    from textxfer.registry import register as register
+    from textxfer.run import RunResult as RunResult
+    from textxfer.run import run_recipe as run_recipe
+    from textxfer.section import Section as Section
+    from textxfer.serving.bulk import predict_file as predict_file
+    from textxfer.serving.pipeline import pipeline as pipeline
+    from textxfer.training.observers import Console as Console
+    from textxfer.training.observers import Observer as Observer
 
 __version__ = "0.1.0"
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textxfer.errors import TextxferError
+from textxfer.modeling.checkpoint import first_line
+
 if TYPE_CHECKING:
     import torch
 
@@ -18,6 +21,22 @@ def best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """Gives a device that was asked for by name.
+
+    Raises:
+        TextxferError: There is none of this name here.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise TextxferError(f"device {name}: cannot be used here: {first_line(error)}") from error
+    return device
 
 
 def has_fast_bf16(device: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from textxfer import registry
 from textxfer.data.columns import select_columns
 from textxfer.errors import DataError
 from textxfer.evaluation.evaluate import Evaluation, evaluate
+from textxfer.evaluation.scoring import score
 from textxfer.evaluation.slices import parts_of, quarters, scores_of_slices
 from textxfer.evaluation.verdict import contexts, scores_by_split, verdict, with_texts
 from textxfer.labels import LabelSet
@@ -18,6 +20,7 @@ from textxfer.records import Split, Splits
 from textxfer.serving.engine import Engine, open_engine
 from textxfer.serving.torch_backend import TorchBackend
 from textxfer.sources.files import Files
+from textxfer.sources.memory import as_dataset
 
 DEFAULT_SPLITS = ("test", "validation", "train")
 
@@ -33,6 +36,12 @@ class Assessment:
 
     metrics: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]]
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Each metric's number over all rows."""
+        found: Mapping[str, float] = self.metrics["test"]
+        return found
 
 
 def assess(
@@ -68,11 +77,22 @@ def assess(
         TextxferError: The rows, their labels or the model are not as they must be; one line for each mistake.
     """
     raw = _rows(data, split)
-    missing = [name for name in slices if name not in raw.rows.column_names]
-    if missing:
-        there = raw.rows.column_names
-        raise DataError(*(f"{raw.origin}: has {registry.unknown(name, there, 'column')}" for name in missing))
+    _check_slices(raw, slices)
     engine = open_engine(model, revision, device=device, precision=precision, batch_tokens=batch_tokens)
+    return assess_rows(engine, raw, columns=columns, label_delimiter=label_delimiter, metrics=metrics, slices=slices)
+
+
+def assess_rows(
+    engine: Engine,
+    raw: Split,
+    *,
+    columns: Mapping[str, str] | None = None,
+    label_delimiter: str | None = None,
+    metrics: Sequence[str] | None = None,
+    slices: Sequence[str] = (),
+) -> Assessment:
+    """Judges a model that is open on labelled rows; see `assess`."""
+    _check_slices(raw, slices)
     task = engine.task
     wanted = {name: name for name in task.required_columns} | dict(columns or {})
     told = select_columns(Splits(raw), wanted, label_delimiter=label_delimiter).train
@@ -92,6 +112,31 @@ def assess(
         {**record, **{name: values[place] for name, values in extra.items()}} for place, record in enumerate(told_rows)
     ]
     return Assessment(_metrics(found, engine.labels, groups) | {"slices": told_slices}, records)
+
+
+def assess_given(
+    engine: Engine,
+    rows: Any,
+    columns: Mapping[str, str] | None,
+    label_delimiter: str | None,
+    metrics: Sequence[str] | None,
+) -> Assessment:
+    """Judges a model that is open on rows given in Python; see `TextClassifier.evaluate`."""
+    split = Split(as_dataset(rows, "rows"), "rows")
+    named = {"text_pair": "text_pair"} if "text_pair" in split.rows.column_names else {}
+    wanted = (named if engine.labels is not None else {}) | dict(columns or {})
+    try:
+        return assess_rows(engine, split, columns=wanted, label_delimiter=label_delimiter, metrics=metrics)
+    except DataError as error:  # told in the words of a recipe
+        lines = (re.sub(r"`dataset\.(\w+)`", r"columns={'\1': ...}", line) for line in error.lines)
+        raise DataError(*lines) from error
+
+
+def _check_slices(raw: Split, slices: Sequence[str]) -> None:
+    there = raw.rows.column_names
+    missing = [name for name in slices if name not in there]
+    if missing:
+        raise DataError(*(f"{raw.origin}: has {registry.unknown(name, there, 'column')}" for name in missing))
 
 
 def _rows(data: Path, split: str | None) -> Split:
@@ -129,10 +174,14 @@ def _own_slices(split: Split) -> dict[str, Any]:
 
 
 def _evaluated(engine: Engine, split: Split, metrics: tuple[str, ...]) -> Evaluation:
-    backend = engine.backend
-    assert isinstance(backend, TorchBackend)
-    encoded = engine.task.encode(split.rows, engine.tokenizer, engine.labels)
-    return evaluate(backend.model, engine.task, encoded, split.rows, engine.labels, metrics, **backend.options)
+    task, labels, backend = engine.task, engine.labels, engine.backend
+    with engine._turn:  # others may be predicting
+        encoded = task.encode(split.rows, engine.tokenizer, labels)
+        if isinstance(backend, TorchBackend):
+            return evaluate(backend.model, task, encoded, split.rows, labels, metrics, **backend.options)
+        reduced = backend.reduced(task, encoded)
+    predictions = task.decode(reduced, encoded, split.rows)
+    return Evaluation(score(predictions, metrics, labels), predictions, reduced.get("logits"))
 
 
 def _metrics(found: Evaluation, labels: LabelSet | None, groups: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from textxfer.errors import DataError, Interrupted, OutputError, TextxferError, shortened
-from textxfer.modeling.checkpoint import Checkpoint, first_line, open_checkpoint
+from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.serving._outputs import Csv, JsonLines, LinesFile, LinesStream, Output, ParquetParts, Record
 from textxfer.serving._results import Results, Wanted
 from textxfer.serving._saved import task_of_model
@@ -145,7 +145,6 @@ def _predict(model: str, source: Path | BinaryIO, target: Path | BinaryIO, wante
             settings = {"precision": how.precision, "harmless": how.harmless}
             done = place.found({"model": _fingerprint(checkpoint), **results.identity(), **settings})
         digest = _skip(stream, done, target)
-        _check_device(how.device)
         engine = open_engine(model, device=how.device, precision=how.precision, batch_tokens=how.batch_tokens)
         loaded = time.monotonic()
         end = _Job(engine, stream, results, place, target, digest, how).run(done)
@@ -166,17 +165,6 @@ def _place(source: Path | BinaryIO, target: Path | BinaryIO, how: _How) -> Unfin
     if how.harmless and (place is None or place.kind != "csv"):
         raise OutputError("--harmless is for .csv, which spreadsheets open; name such a file by -o")
     return place
-
-
-def _check_device(device: str | torch.device | None) -> None:
-    if device is None:
-        return
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise TextxferError(f"--device {device}: cannot be used here: {first_line(error)}") from error
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:

@@ -74,6 +74,7 @@ def open_engine(
 
     Raises:
         CheckpointError: It is not there, or has no head that textxfer can use.
+        TextxferError: The device cannot be used here.
     """
     checkpoint = open_checkpoint(name, revision)
     task = task_of_model(checkpoint)

@@ -11,7 +11,7 @@ from textxfer.evaluation.forward import TOKENS_ON_CPU, TOKENS_ON_GPU, forward
 from textxfer.labels import LabelSet
 from textxfer.modeling.build import build
 from textxfer.modeling.checkpoint import Checkpoint
-from textxfer.modeling.device import best_device, has_fast_bf16
+from textxfer.modeling.device import best_device, has_fast_bf16, usable_device
 from textxfer.records import Encoded
 from textxfer.tasks import Task
 
@@ -67,16 +67,17 @@ def load_torch(
 
     Raises:
         CheckpointError: Its weights cannot be loaded, or lack the head.
+        TextxferError: The device cannot be used here.
     """
     if precision not in ("fp32", "auto"):
         raise ValueError(f"precision must be 'fp32' or 'auto', not {precision!r}")
+    place = usable_device(device) if device is not None else best_device()
     built = build(checkpoint, task.auto_class, labels, multi_label=task.predicts == "label sets")
     if built.new:
         raise CheckpointError(f"{checkpoint.id}: is not trained for a task: its weights lack {', '.join(built.new)}")
 
     import torch
 
-    place = torch.device(device) if device is not None else best_device()
     autocast = None
     if precision == "auto" and has_fast_bf16(place.type):
 

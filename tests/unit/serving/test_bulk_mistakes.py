@@ -123,7 +123,7 @@ def test_a_device_that_is_not_there(model: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "in.jsonl", GOOD)
     for device in ("toaster", "cuda:99"):
         said = refused(TextxferError, model, file, tmp_path / "out.csv", device=device)
-        assert said.startswith(f"--device {device}: cannot be used here: ")
+        assert said.startswith(f"device {device}: cannot be used here: ")
 
 
 def test_mistakes_in_the_model(bert: Path, model: Path, tmp_path: Path) -> None:
