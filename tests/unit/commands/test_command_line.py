@@ -84,6 +84,22 @@ FLAGS = {
     "report": ["run"],
     "run": ["recipe", "overrides", "--resume", "--overwrite", "--quiet"],
     "schema": ["--reference"],
+    "serve": [
+        "model",
+        "--host",
+        "--port",
+        "--precision",
+        "--device",
+        "--batch-tokens",
+        "--batch-texts",
+        "--max-body",
+        "--max-texts",
+        "--max-characters",
+        "--max-waiting",
+        "--read-timeout",
+        "--timeout",
+        "--quiet",
+    ],
     "suspects": ["recipe", "overrides", "-o", "--output", "--top", "--overwrite"],
 }
 """Who changes this changes what other programs call: say so in the change log."""
