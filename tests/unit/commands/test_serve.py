@@ -81,6 +81,7 @@ def test_flags_and_token_are_used(trained: Any) -> None:
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10) as connection:
             connection.sendall(b"POST /pre")
             assert connection.recv(10) == b""
+        client.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
