@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from textxfer.data.findings import Findings
     from textxfer.evaluation.overfitting import Overfitting
+    from textxfer.modeling.lora import Updates
     from textxfer.recipe.schema import Recipe
     from textxfer.training.assemble import Prepared, Training
     from textxfer.training.judge import Conclusion
@@ -48,8 +49,9 @@ class Job:
         stepper = self._begin()
         earlier = self.keeper.progress.seconds
         self._train(stepper)
+        updates = self._settle_weights()
         conclusion, metrics = self._conclude(earlier)
-        on_main(self.accelerator, lambda: self._write(conclusion, metrics))
+        on_main(self.accelerator, lambda: self._write(conclusion, metrics, updates))
         on_main(self.accelerator, lambda: report(self.keeper.folder, self.observers))
         return metrics
 
@@ -99,14 +101,20 @@ class Job:
 
             tell(self.observers, "on_note", f"steps could not be recorded as CUDA graphs: {stepper.graphs.problem}")
 
+    def _settle_weights(self) -> Updates | None:
+        """Makes the model the one that is judged and saved: its best weights, LoRA's updates in them; gives those."""
+        from textxfer.modeling.lora import merge_lora
+
+        if self.training.best is not None:
+            self.training.best.restore()
+        return merge_lora(self.training.model) if self.prepared.recipe.lora is not None else None
+
     def _conclude(self, earlier_seconds: float) -> tuple[Conclusion, dict[str, Any]]:
         """Calibrates and judges the best weights; gives that, and what metrics.json says of it."""
         from textxfer.training.observers import tell
         from textxfer.training.results import results
 
         training, progress, rows = self.training, self.keeper.progress, self.prepared.rows
-        if training.best is not None:
-            training.best.restore()
         clock = time.monotonic()
         conclusion = training.judge.conclude()
         for note in conclusion.finished.notes if conclusion.finished is not None else ():
@@ -138,7 +146,7 @@ class Job:
         greater = best.sign > 0
         return diagnose(lines, best.select_by, self.keeper.progress.best_step, greater_is_better=greater)
 
-    def _write(self, conclusion: Conclusion, metrics: Mapping[str, Any]) -> None:
+    def _write(self, conclusion: Conclusion, metrics: Mapping[str, Any], updates: Updates | None) -> None:
         from textxfer.evaluation.verdict import with_texts
         from textxfer.modeling.saving import save_model
         from textxfer.publishing.model_card import model_card
@@ -148,6 +156,8 @@ class Job:
         if conclusion.finished is not None:
             settings |= conclusion.finished.settings
         save_model(self.training.model, self.prepared.checkpoint.tokenizer, folder.path / "model", settings)
+        if updates is not None and self.prepared.recipe.lora is not None and not self.prepared.recipe.lora.merge:
+            self._write_adapter(updates)
         if "test" in conclusion.evaluations and rows.splits.test is not None:
             records = rows.task.records(conclusion.evaluations["test"].predictions, rows.labels)
             folder.write_lines("predictions.jsonl", with_texts(records, rows.splits.test.rows))
@@ -157,6 +167,23 @@ class Job:
             "model/README.md", model_card(self.prepared.recipe, rows.task, rows.labels, metrics, rows.splits)
         )
         folder.finish(metrics)
+
+    def _write_adapter(self, updates: Updates) -> None:
+        from textxfer.modeling.lora import save_adapter
+        from textxfer.training.assemble import lora_of
+
+        checkpoint, lora = self.prepared.checkpoint, self.prepared.recipe.lora
+        assert lora is not None
+        save_adapter(
+            self.training.model,
+            updates,
+            lora_of(lora),
+            self.keeper.folder.path / "adapter",
+            base=checkpoint.location,
+            revision=checkpoint.revision,
+            auto_class=self.prepared.rows.task.auto_class,
+            tokenizer=checkpoint.tokenizer,
+        )
 
     def _row_ids(self, indices: Any) -> list[str]:
         ids = self.prepared.rows.splits.train.rows["id"]

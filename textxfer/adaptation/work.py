@@ -118,11 +118,12 @@ def _key(checkpoint: Checkpoint, texts: Texts, settings: Adapt) -> str:
 
 def _weights(checkpoint: Checkpoint) -> list[str]:
     """Gives what tells a checkpoint from others: its commit, or hashes of its files."""
-    if checkpoint.revision is not None:
-        return [checkpoint.location, checkpoint.revision]
-    names = (*WEIGHTS, "config.json", "tokenizer.json", "model-*.safetensors")
-    files = sorted(file for name in names for file in Path(checkpoint.location).glob(name))
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    names = (*WEIGHTS, "config.json", "tokenizer.json", "*.safetensors")
+    folders = [Path(checkpoint.adapter)] if checkpoint.adapter is not None else []
+    told = [checkpoint.location, checkpoint.revision] if checkpoint.revision is not None else []
+    folders += [] if told else [Path(checkpoint.location)]
+    files = sorted({file for folder in folders for name in names for file in folder.glob(name)})
+    return [*told, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)]
 
 
 def digest(*parts: Sequence[str]) -> str:

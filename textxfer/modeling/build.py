@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textxfer.errors import CheckpointError
 from textxfer.labels import LabelSet
 from textxfer.modeling.anatomy import backbone_parameters, dropout_fields
 from textxfer.modeling.checkpoint import Checkpoint, fetch_weights, first_line
+from textxfer.modeling.lora import load_adapter
 from textxfer.modeling.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ def build(
     new = {*info["missing_keys"], *mismatched}
     _refuse_holes(checkpoint, model, sorted(new))
     dropped = _why_dropped(checkpoint, type(model).__name__, labels)
+    if checkpoint.adapter is not None:
+        new -= load_adapter(model, Path(checkpoint.adapter), with_head=dropped is None)
     if dropped is not None:
         new |= _renew_head(model, auto_class, seed)
     return Built(model, tuple(sorted(new)), dropped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from textxfer.modeling.quiet import quiet_transformers
 
 PACKAGE = "package:"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+ADAPTER_CONFIG = "adapter_config.json"
 NO_LIMIT = 1_000_000
 """Tokenizers that know no limit say about 1e30."""
 
@@ -29,6 +31,7 @@ class Checkpoint:
         revision: The commit on the Hub that its revision stands for now; None for a folder.
         config: Its stock configuration.
         tokenizer: Its tokenizer, made ready: pads on the right, has a padding token.
+        adapter: The folder of a LoRA adapter (see `modeling.lora`), whose base `location` is; None for whole weights.
     """
 
     id: str
@@ -36,6 +39,7 @@ class Checkpoint:
     revision: str | None
     config: Any
     tokenizer: Any
+    adapter: str | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -85,6 +89,10 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
             f"{name}: its tokenizer has {tokens} tokens, but its weights have embeddings for {embeddings}; "
             "take the tokenizer that it was trained with"
         )
+    if is_adapter(Path(location)):
+        told = json.loads((Path(location) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        base, commit = _locate(told["base_model_name_or_path"], told.get("revision"))
+        return Checkpoint(name, base, commit, config, tokenizer, adapter=location)
     return Checkpoint(name, location, commit, config, tokenizer)
 
 
@@ -170,6 +178,11 @@ def _in_package(name: str) -> Path:
     return folder
 
 
+def is_adapter(folder: Path) -> bool:
+    """Says whether a folder holds a LoRA adapter and no whole weights."""
+    return (folder / ADAPTER_CONFIG).is_file() and not any((folder / file).is_file() for file in WEIGHTS)
+
+
 def _check_folder(name: str, folder: Path) -> str:
     if (folder / "model" / "config.json").is_file() and not (folder / "config.json").is_file():
         folder = folder / "model"  # of a run
@@ -177,7 +190,7 @@ def _check_folder(name: str, folder: Path) -> str:
         if (folder / "recipe.yaml").is_file():
             raise CheckpointError(f"{name}: is a run that has not finished; it has no model yet")
         raise CheckpointError(f"{name}: the folder has no config.json; it holds no checkpoint")
-    if not any((folder / file).is_file() for file in WEIGHTS):
+    if not is_adapter(folder) and not any((folder / file).is_file() for file in WEIGHTS):
         pickled = any(folder.glob("pytorch_model*.bin"))
         raise CheckpointError(f"{name}: {NO_SAFETENSORS}" if pickled else f"{name}: has no weights ({WEIGHTS[0]})")
     return str(folder)

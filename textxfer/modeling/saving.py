@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,22 +29,36 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path, settings: Mapping
     Raises:
         OutputError: It cannot be written.
     """
-    from safetensors import SafetensorError
-
     config: Any = model.config
     config.textxfer = dict(settings)
     tokenizer.model_max_length = settings["max_length"]
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
+
+    def write(temporary: Path) -> None:
+        with quiet_transformers():
+            model.save_pretrained(temporary)  # type: ignore[operator]
+            tokenizer.save_pretrained(temporary)
+
+    write_folder(folder, write)
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Fills a folder beside its place and renames it, so that it is whole or as it was.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    from safetensors import SafetensorError
+
     temporary = folder.with_name(f".{folder.name}.new")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        with quiet_transformers():
-            model.save_pretrained(temporary)  # type: ignore[operator]
-            tokenizer.save_pretrained(temporary)
+        write(temporary)
+        mode = temporary.stat().st_mode & 0o666
         for file in temporary.glob("*.safetensors"):  # written readable for the owner alone
-            file.chmod((temporary / "config.json").stat().st_mode)
+            file.chmod(mode)
         replace_folder(temporary, folder)
     except (OSError, SafetensorError) as error:  # safetensors has its own way to say that the disk is full
         shutil.rmtree(temporary, ignore_errors=True)

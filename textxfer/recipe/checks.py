@@ -36,6 +36,7 @@ def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
     """
     return [
         *_checkpoint(recipe),
+        *_lora(recipe),
         *_dataset(recipe, rows_given),
         *_metrics(recipe, task),
         *_training(recipe, task),
@@ -69,6 +70,15 @@ def _choices(recipe: Recipe, task: Any) -> Iterator[Problem]:
     for path, (asked, hint) in instead.items():
         if asked:
             yield Problem(path, f"can be chosen where each text has one label; this task gives {task.predicts}: {hint}")
+
+
+def _lora(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.lora is None:
+        return
+    if recipe.freeze.embeddings is False:
+        yield Problem(("freeze", "embeddings"), "with `lora` the embeddings keep their weights; leave it out")
+    if recipe.freeze.layers == "all":
+        yield Problem(("lora",), "updates layers that are not frozen, and `freeze.layers` is `all`; drop one of them")
 
 
 def chosen_metric(recipe: Recipe) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, create_model
 
-from textxfer.recipe.sections import RUN_NAME, Adapt, Checkpoint, Dataset, Evaluate, Freeze, Output, Train
+from textxfer.recipe.sections import RUN_NAME, Adapt, Checkpoint, Dataset, Evaluate, Freeze, Lora, Output, Train
 from textxfer.section import Section
 
 SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name"}
@@ -35,6 +35,7 @@ class Recipe(Section):
     task: SerializeAsAny[Section]
     adapt: Adapt | None = None
     freeze: Freeze = Freeze()
+    lora: Lora | None = None
     train: Train = Train()
     calibrate: Literal["auto", "off"] = "auto"
     """Whether probabilities are made to mean what they say. `auto`: a temperature is fitted on validation and folded

@@ -253,6 +253,26 @@ class Adapt(Section):
     """Seed of the masks, a new head, the order of texts and dropout."""
 
 
+class Lora(Section):
+    """Low-rank updates instead of whole layers (LoRA, Hu et al. 2022); the head is trained as ever.
+
+    Needs the extra `lora`. Frozen layers get no updates: `freeze.layers` says which get some.
+    """
+
+    rank: PositiveInt = 8
+    """Rank of the updates."""
+    alpha: Annotated[float, Field(gt=0)] = 16
+    """Updates are multiplied by alpha / rank."""
+    dropout: Fraction = 0.0
+    """Dropout on what goes into the updates."""
+    targets: Names | None = None
+    """Names of the modules that are updated, as in `[query, value]`. Default: what makes the queries and values of
+    attention."""
+    merge: bool = True
+    """The saved model has the updates in its weights and is a stock one. `false`: the updates and the head are kept
+    beside it, too, in `adapter/` of the run folder, as peft loads them."""
+
+
 class Evaluate(Section):
     """How the model is judged."""
 

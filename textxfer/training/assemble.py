@@ -19,6 +19,8 @@ from textxfer.modeling.build import build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.device import reuse_freed_memory
 from textxfer.modeling.freezing import Frozen, freeze
+from textxfer.modeling.lora import Lora, add_lora, check_peft
+from textxfer.recipe import sections
 from textxfer.recipe.checks import chosen_metric
 from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.schema import Recipe
@@ -106,6 +108,8 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     Raises:
         TextxferError: The checkpoint is wrong, or does not fit the recipe.
     """
+    if recipe.lora is not None:
+        check_peft()
     checkpoint, notes = _open(recipe)
     rows = replace(rows, notes=(*rows.notes, *notes))
     check_layers(recipe, checkpoint)
@@ -180,7 +184,11 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
     )
     model = built.model
     assert recipe.freeze.layers != "auto", "it is settled before"
-    frozen = freeze(model, recipe.freeze.layers, recipe.freeze.embeddings)
+    embeddings, notes = recipe.freeze.embeddings, built.notes
+    if recipe.lora is not None:
+        count = add_lora(model, lora_of(recipe.lora), recipe.freeze.layers, train.seed)
+        embeddings, notes = True, (*notes, f"LoRA of rank {recipe.lora.rank} in {count} modules; the rest is frozen")
+    frozen = freeze(model, recipe.freeze.layers, embeddings)
     if frozen.trainable == 0:
         raise RecipeError("freeze: nothing is left to train")
     if train.activation_checkpointing:
@@ -196,7 +204,12 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         best = Best(model, lambda: judge("validation").scores, select_by, better, train.patience)
         watch = judge.watch
     start = partial(_start, prepared, network, optimizer, accelerator, stop)
-    return Training(model, network, optimizer, best, frozen, start, judge, watch, built.notes)
+    return Training(model, network, optimizer, best, frozen, start, judge, watch, notes)
+
+
+def lora_of(section: sections.Lora) -> Lora:
+    """Gives plain arguments for a recipe's `lora` section."""
+    return Lora(section.rank, section.alpha, section.dropout, section.targets)
 
 
 def _start(

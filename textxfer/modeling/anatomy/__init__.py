@@ -1,8 +1,8 @@
 """Where things are in each family of architectures; the only room that knows.
 
-A family's module says `locate(backbone)`, `last_linear(model)`, `DROPOUT_FIELDS` and `most_tokens(config)`; one whose
-frozen layers can be cached also says `pooled_token(config)` and `without_prefix(backbone, ...)`, one that was
-pretrained on bare texts `LANGUAGE_MODEL`. `FAMILIES` maps the
+A family's module says `locate(backbone)`, `last_linear(model)`, `DROPOUT_FIELDS`, `PROJECTIONS` (what makes attention's
+queries and values) and `most_tokens(config)`; one whose frozen layers can be cached also says `pooled_token(config)`
+and `without_prefix(backbone, ...)`, one that was pretrained on bare texts `LANGUAGE_MODEL`. `FAMILIES` maps the
 `model_type` of a checkpoint's config.json to its module.
 """
 
@@ -34,6 +34,7 @@ FAMILIES = {
 __all__ = [
     "FAMILIES",
     "Parts",
+    "attention_projections",
     "backbone_parameters",
     "dropout_fields",
     "has_prefix",
@@ -89,6 +90,12 @@ def most_tokens(config: Any) -> int | None:
 def has_prefix(config: Any) -> bool:
     """Says whether models of this kind can start from cached states."""
     return hasattr(_family(config), "without_prefix")
+
+
+def attention_projections(config: Any) -> tuple[str, ...]:
+    """Gives the names, within a layer, of what makes attention's queries and values; of kin, too, that have others."""
+    names: tuple[str, ...] = _family(config).PROJECTIONS
+    return names
 
 
 def language_model(config: Any) -> str | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "summary_last_dropout")
 LANGUAGE_MODEL = "AutoModelForMaskedLM"
+PROJECTIONS = ("query", "value", "q", "v")
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
 """Families whose positions start after the padding token's id, which MPNet takes to be 1."""
 

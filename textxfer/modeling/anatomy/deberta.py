@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "cls_dropout")
 LANGUAGE_MODEL = "AutoModelForMaskedLM"
+PROJECTIONS = ("query_proj", "value_proj")
 
 
 def locate(backbone: Any) -> Parts:

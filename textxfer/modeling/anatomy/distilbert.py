@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 DROPOUT_FIELDS = ("dropout", "attention_dropout", "seq_classif_dropout", "qa_dropout")
 LANGUAGE_MODEL = "AutoModelForMaskedLM"
+PROJECTIONS = ("q_lin", "v_lin")
 
 
 def locate(backbone: Any) -> Parts:

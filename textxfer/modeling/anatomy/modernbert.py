@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 DROPOUT_FIELDS = ("embedding_dropout", "attention_dropout", "mlp_dropout", "classifier_dropout")
 LANGUAGE_MODEL = "AutoModelForMaskedLM"
+PROJECTIONS = ("Wqkv",)
 
 
 def locate(backbone: Any) -> Parts:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 DROPOUT_FIELDS = ("dropout_rate", "classifier_dropout")
 LANGUAGE_MODEL = "AutoModelForSeq2SeqLM"
+PROJECTIONS = ("q", "v")
 
 
 def locate(backbone: Any) -> Parts:

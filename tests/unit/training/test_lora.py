@@ -1,0 +1,102 @@
+"""Runs with LoRA: what is saved, resumed and stored."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+import textxfer
+from tests.unit.training.helpers import Watcher, assert_same_run, signaller, splits, weights
+from textxfer.errors import Interrupted, RecipeError
+from textxfer.run import run_recipe
+
+Small = Callable[..., dict[str, Any]]
+LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
+TEXTS = ["the film was a delight", "a dull story told badly"]
+
+
+def test_the_saved_model_is_stock_and_its_backbone_moved_where_updates_were(small: Small, bert: Path) -> None:
+    watcher = Watcher()
+    result = run_recipe(small(lora=LORA), splits=splits(), observers=[watcher])
+    assert "LoRA of rank 4 in 4 modules; the rest is frozen" in watcher.notes
+    _, info = transformers.AutoModelForSequenceClassification.from_pretrained(result.model, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    old, new = transformers.AutoModel.from_pretrained(bert).state_dict(), weights(result.folder)
+    moved = {name for name, value in old.items() if not value.equal(new[f"bert.{name}"])}
+    kinds = {name.split(".")[-2] for name in moved if not name.startswith("pooler")}
+    assert kinds == {"query", "value"}
+    assert result.metrics["trainable_parameters"] < result.metrics["total_parameters"] / 2
+    assert not (result.folder / "adapter").exists()
+
+
+def test_an_adapter_is_kept_and_loads_everywhere(small: Small, bert: Path) -> None:
+    import peft
+
+    result = run_recipe(small(lora=LORA | {"merge": False}), splits=splits())
+    adapter = result.folder / "adapter"
+    told = json.loads((adapter / "adapter_config.json").read_text())
+    assert told["r"] == 4
+    assert told["base_model_name_or_path"] == str(bert)
+    merged = transformers.AutoModelForSequenceClassification.from_pretrained(result.model).eval()
+    base = transformers.AutoModelForSequenceClassification.from_pretrained(bert, num_labels=2)
+    apart = peft.PeftModel.from_pretrained(base, adapter).eval()
+    tokens = transformers.AutoTokenizer.from_pretrained(result.model)(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        assert torch.allclose(merged(**tokens).logits, apart(**tokens).logits, atol=1e-5)
+    whole, small_one = (
+        textxfer.pipeline(result.folder)(TEXTS, top_k=None),
+        textxfer.pipeline(adapter)(TEXTS, top_k=None),
+    )
+    for first, second in zip(whole, small_one, strict=True):
+        assert [each["label"] for each in first] == [each["label"] for each in second]
+        assert [each["score"] for each in first] == pytest.approx([each["score"] for each in second], abs=1e-5)
+
+
+def test_an_interrupted_run_ends_as_it_would_have(small: Small) -> None:
+    whole = run_recipe(small(name="whole", lora=LORA), splits=splits())
+    with pytest.raises(Interrupted):
+        run_recipe(small(lora=LORA), splits=splits(), observers=[signaller("on_step", 5, signal.SIGINT)])
+    resumed = run_recipe(small(lora=LORA), splits=splits(), resume=True)
+    assert_same_run(resumed.folder, whole.folder)
+
+
+def test_what_lies_below_the_updates_is_stored(small: Small) -> None:
+    settings = {"lora": {"rank": 4}, "freeze": {"layers": 1}}
+    watcher = Watcher()
+    stored = run_recipe(small(name="stored", **settings), splits=splits(), observers=[watcher])
+    assert any(note.startswith("the output of 1 frozen layer is computed once") for note in watcher.notes)
+    anew = run_recipe(small(name="anew", train={"prefix_cache": "off"}, **settings), splits=splits())
+    one, other = weights(stored.folder), weights(anew.folder)
+    assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
+
+
+@pytest.mark.parametrize("change", [{"rank": 2}, {"alpha": 32}, {"dropout": 0.5}, {"targets": ["key"]}], ids=str)
+def test_every_field_is_used(small: Small, change: dict[str, Any]) -> None:
+    plain = run_recipe(small(name="plain", lora=LORA), splits=splits())
+    changed = run_recipe(small(name="changed", lora=LORA | change), splits=splits())
+    assert any(not weights(plain.folder)[name].equal(value) for name, value in weights(changed.folder).items())
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"freeze": {"layers": "all"}}, "updates layers that are not frozen, and `freeze.layers` is `all`"),
+        ({"freeze": {"embeddings": False}}, "with `lora` the embeddings keep their weights"),
+        ({"lora": {"rank": 0}}, "lora.rank: must be at least 1"),
+        ({"lora": {"rank": 2, "targets": ["nothing"]}}, "lora.targets: unknown module `nothing`"),
+    ],
+)
+def test_mistakes(small: Small, tmp_path: Path, sections: dict[str, Any], message: str) -> None:
+    recipe = small(**{"lora": LORA} | sections)
+    with pytest.raises(RecipeError) as caught:
+        run_recipe(recipe, splits=splits())
+    assert message in str(caught.value)
+    assert not (Path(recipe["output"]["directory"]) / "tiny").exists()
