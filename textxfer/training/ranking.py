@@ -154,7 +154,7 @@ def rank_checkpoints(
         clear_memory()
     if not found:
         raise CheckpointError("none of the checkpoints can be ranked:", *(each.reason for each in failed))
-    order, tied = _ordered(found)
+    order, tied = in_order(found)
     return Ranking(tuple(order), tied, tuple(failed), len(sample.labels), sample.of, pooling)
 
 
@@ -182,8 +182,12 @@ def _judged(name: str, seen: Look, sample: Sample) -> tuple[Ranked, ProbeScore]:
     return ranked, probe
 
 
-def _ordered(found: Sequence[tuple[Ranked, ProbeScore]]) -> tuple[list[Ranked], int]:
-    """Gives the order, and how many of the first cannot be told apart by their probes."""
+def in_order(found: Sequence[tuple[Ranked, ProbeScore]]) -> tuple[list[Ranked], int]:
+    """Gives the order, and how many of the first cannot be told apart by their probes.
+
+    Args:
+        found: Each checkpoint with its probe, all on the same rows.
+    """
     _, best = max(found, key=lambda each: each[1].accuracy)
     level: list[Ranked] = []
     others: list[Ranked] = []
