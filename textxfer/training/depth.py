@@ -87,9 +87,7 @@ def choose_depth(checkpoint: Checkpoint, rows: Rows, accelerator: Accelerator, b
 
     tell = between or (lambda share: None)
     sample = draw_sample(rows)
-    seen = look(
-        checkpoint.id, checkpoint.revision, rows, sample, accelerator, layers="all", between=lambda x: tell(0.7 * x)
-    )
+    seen = look(checkpoint, rows, sample, accelerator, layers="all", between=lambda x: tell(0.7 * x))
     scores = layer_scores(seen.vectors, sample.labels, between=lambda x: tell(0.7 + 0.3 * x))
     layers, sentence = decide(scores)
     curve = tuple(LayerScore(layer, score.accuracy, score.sd) for layer, score in enumerate(scores))

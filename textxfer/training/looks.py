@@ -12,7 +12,7 @@ from textxfer.errors import DataError
 from textxfer.evaluation.features import features
 from textxfer.evaluation.probing import MOST_ROWS, stratified_sample
 from textxfer.modeling.build import build
-from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
+from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.training.rows import Rows
 
 if TYPE_CHECKING:
@@ -46,13 +46,11 @@ class Look:
     """What a checkpoint makes of a sample.
 
     Attributes:
-        checkpoint: Opened.
         vectors: Of each row (N, D), or of each row and layer (N, layers + 1, D), 0 being the embeddings.
         parameters: Of the whole model, a new head's too.
         seconds: From the texts to the vectors, without loading the weights.
     """
 
-    checkpoint: Checkpoint
     vectors: np.ndarray
     parameters: int
     seconds: float
@@ -76,8 +74,7 @@ def draw_sample(rows: Rows, most: int = MOST_ROWS, seed: int = 0) -> Sample:
 
 
 def look(
-    name: str,
-    revision: str | None,
+    checkpoint: Checkpoint,
     rows: Rows,
     sample: Sample,
     accelerator: Accelerator,
@@ -86,11 +83,10 @@ def look(
     layers: Literal["all", "last"] = "last",
     between: Tell | None = None,
 ) -> Look:
-    """Loads a checkpoint and gives its pooled hidden states of a sample, in the precision of the run.
+    """Loads a checkpoint's weights and gives its pooled hidden states of a sample, in the precision of the run.
 
     Args:
-        name: As `checkpoint.id` names it.
-        revision: On the Hub.
+        checkpoint: Opened.
         rows: Whose task says how texts are read.
         sample: Of them.
         accelerator: Of the run.
@@ -99,9 +95,8 @@ def look(
         between: Called with the share that is done.
 
     Raises:
-        CheckpointError: It cannot be opened or loaded.
+        CheckpointError: Its weights cannot be loaded.
     """
-    checkpoint = open_checkpoint(name, revision)
     task, limit = copy.copy(rows.task), checkpoint.most_tokens
     task.max_length = task.max_length if limit is None else min(task.max_length, limit)
     model = build(checkpoint, task.auto_class, rows.labels).model.to(accelerator.device)
@@ -117,4 +112,4 @@ def look(
             between=between,
         )
     seconds = time.monotonic() - began
-    return Look(checkpoint, vectors, sum(parameter.numel() for parameter in model.parameters()), seconds)
+    return Look(vectors, sum(parameter.numel() for parameter in model.parameters()), seconds)

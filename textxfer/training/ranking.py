@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textxfer.errors import CheckpointError, TextxferError
+from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.device import clear_memory, is_out_of_memory
 from textxfer.recipe.merging import id_and_revision
 from textxfer.training.checks import check_layers
@@ -140,9 +141,10 @@ def rank_checkpoints(
     for place, name in enumerate(names):
         share = _share_of(between, place, len(names))
         try:
-            seen = look(*id_and_revision(name), rows, sample, accelerator, pooling=pooling, layers="all", between=share)
-            check_layers(recipe, seen.checkpoint)
-            found.append(_judged(name, seen, sample))
+            checkpoint = open_checkpoint(*id_and_revision(name))
+            check_layers(recipe, checkpoint)
+            seen = look(checkpoint, rows, sample, accelerator, pooling=pooling, layers="all", between=share)
+            found.append(_judged(name, checkpoint, seen, sample))
         except CheckpointError as error:
             failed.append(Failed(name, str(error)))
         except TextxferError as error:
@@ -158,14 +160,14 @@ def rank_checkpoints(
     return Ranking(tuple(order), tied, tuple(failed), len(sample.labels), sample.of, pooling)
 
 
-def _judged(name: str, seen: Look, sample: Sample) -> tuple[Ranked, ProbeScore]:
+def _judged(name: str, checkpoint: Checkpoint, seen: Look, sample: Sample) -> tuple[Ranked, ProbeScore]:
     from textxfer.data.words import word_cuts
     from textxfer.evaluation.probing import probe_score
     from textxfer.evaluation.transferability import h_score, log_evidence, neighbours_accuracy
 
     vectors, labels = seen.vectors.mean(axis=1), sample.labels
     probe, variance = probe_score(vectors, labels), h_score(vectors, labels)
-    cuts = word_cuts(seen.checkpoint.tokenizer, sample.rows["text"][:])
+    cuts = word_cuts(checkpoint.tokenizer, sample.rows["text"][:])
     ranked = Ranked(
         checkpoint=name,
         accuracy=probe.accuracy,
@@ -175,7 +177,7 @@ def _judged(name: str, seen: Look, sample: Sample) -> tuple[Ranked, ProbeScore]:
         neighbours=neighbours_accuracy(vectors, labels),
         seconds=round(seen.seconds, 3),
         parameters=seen.parameters,
-        layers=int(seen.checkpoint.config.num_hidden_layers),
+        layers=int(checkpoint.config.num_hidden_layers),
         tokens_per_word=cuts.tokens_per_word,
         fragments=cuts.fragments,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pytest
 from tests import tiny
 from tests.unit.training.helpers import Watcher, assert_same_run, make_recipe, rows, signaller, splits
 from textxfer.errors import CheckpointError, Interrupted
+from textxfer.modeling.checkpoint import open_checkpoint
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import run_recipe
 from textxfer.training import depth, ranking
+from textxfer.training.precision import make_accelerator
+from textxfer.training.rows import load_rows
 
 
 def left_open(checkpoints: list[str], runs: Path, **sections: Any) -> dict[str, Any]:
@@ -107,6 +111,17 @@ def test_none_can_be_used(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nowhere"):
         run_recipe(recipe, splits=splits())
     assert not (tmp_path / "tiny").exists()
+
+
+def test_layers_are_those_of_the_weights_at_hand(two: list[str], tmp_path: Path) -> None:
+    """An adapted checkpoint has the name of the one that it was made from, and lies elsewhere."""
+    checkpoint = open_checkpoint(two[1])
+    rows_of_it = load_rows(load_recipe(left_open(two, tmp_path), rows_given=True), splits())
+    accelerator = make_accelerator("fp32")
+    found = depth.choose_depth(checkpoint, rows_of_it, accelerator)
+    moved = depth.choose_depth(replace(checkpoint, location=two[0]), rows_of_it, accelerator)
+    assert max(each.accuracy for each in moved.curve) <= 0.5
+    assert max(each.accuracy for each in found.curve) > 0.7
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
