@@ -121,7 +121,7 @@ def test_layers_are_those_of_the_weights_at_hand(two: list[str], tmp_path: Path)
     found = depth.choose_depth(checkpoint, rows_of_it, accelerator)
     moved = depth.choose_depth(replace(checkpoint, location=two[0]), rows_of_it, accelerator)
     assert max(each.accuracy for each in moved.curve) <= 0.5
-    assert max(each.accuracy for each in found.curve) > 0.7
+    assert max(each.accuracy for each in found.curve) > 0.55
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
