@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
-TOKENS_ON_CPU = 4096
+TOKENS_ON_CPU = 2048
 TOKENS_ON_GPU = 65536
 
 
@@ -45,6 +45,7 @@ def forward(
     accelerator: Accelerator | None = None,
     between: Callable[[], None] | None = None,
     batch_of: Callable[[np.ndarray], Batch] | None = None,
+    fast: bool = True,
 ) -> Outputs:
     """Runs a model over all examples, keeping small things only: nothing piles up on the device.
 
@@ -58,14 +59,18 @@ def forward(
         accelerator: Shares the batches out over its processes; all of them get all outputs.
         between: Called before each batch; may raise to stop.
         batch_of: Makes the batch of some examples; default: `collate`.
+        fast: Whether attention on a CPU is computed as in `modeling.cpu_attention`.
     """
     from contextlib import nullcontext
 
     import torch
 
+    from textxfer.modeling.cpu_attention import fast_attention
+
     device = next(model.parameters()).device
     tokens = batch_tokens or (TOKENS_ON_CPU if device.type == "cpu" else TOKENS_ON_GPU)
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    attention = fast_attention if fast and device.type == "cpu" else nullcontext
     model.eval()
 
     def run(indices: np.ndarray) -> _Piece:
@@ -73,7 +78,7 @@ def forward(
             between()
         batch = batch_of(indices) if batch_of else collate(encoded, indices, pad_token_id=pad_token_id, device=device)
         with torch.inference_mode():
-            with autocast() if autocast else nullcontext():
+            with autocast() if autocast else nullcontext(), attention():
                 output = model(**batch.inputs())
             kept = task.reduce(output, batch, encoded)
             loss = float(task.loss(output, batch)) if batch.targets is not None else 0.0

@@ -16,9 +16,9 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from textxfer.modeling.cpu_attention import as_autocast, as_bias, is_short, new_output, of_piece, pieces, shares_of
+
 LEVELS = 1 << 16
-PIECE = 1 << 19
-"""Attention probabilities computed at a time: about a megabyte."""
 
 
 class fast_dropout(TorchFunctionMode):
@@ -63,23 +63,10 @@ def _attention_call(
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
-        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    if is_causal:
-        attn_mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool).tril()
-    bias = _bias(attn_mask, query.dtype)
+    query, key, value = as_autocast((query, key, value))
+    bias = as_bias(attn_mask, is_causal, query, key)
     attended: torch.Tensor = _Attention.apply(query, key, value, bias, level, scale or query.shape[-1] ** -0.5)
     return attended
-
-
-def _bias(mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
-    """Gives what is added to scores, with four dimensions."""
-    if mask is None:
-        return None
-    if mask.dtype == torch.bool:
-        mask = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
-    return mask.to(dtype).reshape((1,) * (4 - mask.ndim) + mask.shape)
 
 
 class _Bits:
@@ -130,10 +117,10 @@ class _Attention(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.level, ctx.scale, ctx.seed = level, scale, _new_seed()
         bits, kept = _Bits(ctx.seed, level), LEVELS / (LEVELS - level)
-        attended = query.new_empty((*query.shape[:3], value.shape[3]))
+        attended = new_output(query, value)
         again: tuple[torch.Tensor, ...] = ()
-        for part in _pieces(query, key):
-            probabilities = _probabilities(query[part] * scale, key[part], _of_piece(bias, part))
+        for part in pieces(query, key):
+            probabilities = shares_of(query[part] * scale, key[part], of_piece(bias, part))
             mask = bits.mask(probabilities.shape)
             if len(attended[part]) == len(attended):  # one piece: what is computed fits, so it need not be repeated
                 again = (probabilities, mask)
@@ -146,34 +133,26 @@ class _Attention(torch.autograd.Function):
         query, key, value, bias, *again = ctx.saved_tensors
         bits, kept = _Bits(ctx.seed, ctx.level), LEVELS / (LEVELS - ctx.level)
         to_query, to_key, to_value = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
-        for part in _pieces(query, key):
+        for part in pieces(query, key):
             scaled = query[part] * ctx.scale
             if again:
                 probabilities, mask = again
             else:
-                probabilities = _probabilities(scaled, key[part], _of_piece(bias, part))
+                probabilities = shares_of(scaled, key[part], of_piece(bias, part))
                 mask = bits.mask(probabilities.shape)
             coming = gradient[part] * kept
             to_value[part] = (probabilities * mask).transpose(-2, -1) @ coming
             to_probabilities = (coming @ value[part].transpose(-2, -1)).mul_(mask)
-            to_scores = torch.ops.aten._softmax_backward_data(to_probabilities, probabilities, -1, query.dtype)
+            to_scores = _through_softmax(to_probabilities, probabilities)
             to_query[part] = (to_scores @ key[part]).mul_(ctx.scale)
             to_key[part] = to_scores.transpose(-2, -1) @ scaled
         return to_query, to_key, to_value, None, None, None
 
 
-def _pieces(query: torch.Tensor, key: torch.Tensor) -> list[slice]:
-    """Cuts a batch so that the probabilities of a piece stay in the cache."""
-    each = query.shape[1] * query.shape[2] * key.shape[2]
-    size = max(1, PIECE // each)
-    return [slice(start, start + size) for start in range(0, len(query), size)]
-
-
-def _of_piece(bias: torch.Tensor | None, part: slice) -> torch.Tensor | None:
-    return bias if bias is None or len(bias) == 1 else bias[part]
-
-
-def _probabilities(scaled: torch.Tensor, key: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """Gives each query's share of attention to each key (b, H, T, S)."""
-    scores = scaled @ key.transpose(-2, -1)
-    return (scores if bias is None else scores.add_(bias)).softmax(-1)
+def _through_softmax(gradient: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
+    """Gives the gradient of scores, in the type of the probabilities."""
+    dtype = probabilities.dtype
+    if is_short(probabilities):
+        gradient, probabilities = gradient.float(), probabilities.float()
+    to_scores: torch.Tensor = torch.ops.aten._softmax_backward_data(gradient, probabilities, -1, probabilities.dtype)
+    return to_scores.to(dtype)

@@ -7,15 +7,17 @@ unchanged, with the embeddings replaced by the states and the lowest layers take
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from textxfer.modeling.anatomy import has_prefix, locate, pooled_token, without_prefix
+from textxfer.modeling.anatomy import has_prefix, locate, pooled_only, pooled_token, without_prefix
+from textxfer.modeling.cpu_attention import fast_attention
 from textxfer.modeling.freezing import Frozen
+from textxfer.modeling.inference import for_inference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +43,20 @@ class Prefix:
     whole: bool
     token: str | None
 
+    def ready(self, *, bf16: bool = False) -> Prefix:
+        """Gives the same prefix as its states are soonest computed, with the weights that it has now.
+
+        Args:
+            bf16: Whether that happens under autocast to bf16.
+        """
+        name = next(name for name, module in self.model.named_modules() if module is self.last)
+        model = for_inference(pooled_only(self.model) if self.token == "first" else self.model, bf16=bf16)
+        return replace(self, model=model, last=model.get_submodule(name))
+
     def states(self, batch: Batch) -> torch.Tensor:
-        """Gives the states at the boundary (B, T, D), of all tokens; the layers above do not run."""
-        with _stopped_after(self.last) as caught, torch.inference_mode():
+        """Gives the states at the boundary (B, T, D), of all tokens or of the first; the layers above do not run."""
+        attention = fast_attention if batch.input_ids.device.type == "cpu" else nullcontext
+        with _stopped_after(self.last) as caught, torch.inference_mode(), attention():
             self.model.eval()
             with suppress(_Reached):
                 self.model(**batch.inputs())

@@ -107,8 +107,9 @@ class PrefixCache:
         return Stored(kept, values)
 
     def _fill(self, values: torch.Tensor, encoded: Encoded, kept: Encoded, batches: Batches) -> None:
+        prefix = self.prefix.ready(bf16=self.precision == "bf16")
         for batch in batches(encoded):
-            states = self.prefix.states(batch)
+            states = prefix.states(batch)
             lengths = torch.from_numpy(encoded.lengths[batch.indices]).to(states.device)
             if self.prefix.token is not None:
                 column = lengths - 1 if self.prefix.token == "last" else torch.zeros_like(lengths)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from textxfer.errors import CheckpointError
 from textxfer.evaluation.forward import TOKENS_ON_CPU, TOKENS_ON_GPU, forward
 from textxfer.labels import LabelSet
+from textxfer.modeling.anatomy import pooled_only
 from textxfer.modeling.build import build
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.device import best_device, has_fast_bf16, usable_device
@@ -25,7 +26,7 @@ class TorchBackend:
     """A model in torch; keeps the promises of `Backend`.
 
     Attributes:
-        model: With the task's head, on its device.
+        model: With the task's head, on its device; ready for inference there.
         pad_token_id: What fills batches.
         batch_tokens: Padded tokens of a batch.
         autocast: Makes the context for each forward pass; None: fp32.
@@ -78,6 +79,8 @@ def load_torch(
 
     import torch
 
+    from textxfer.modeling.inference import for_inference
+
     autocast = None
     if precision == "auto" and has_fast_bf16(place.type):
 
@@ -85,4 +88,5 @@ def load_torch(
             return torch.autocast(place.type, dtype=torch.bfloat16)
 
     tokens = batch_tokens or (TOKENS_ON_CPU if place.type == "cpu" else TOKENS_ON_GPU)
-    return TorchBackend(built.model.to(place).eval(), checkpoint.tokenizer.pad_token_id, tokens, autocast)
+    model = for_inference(pooled_only(built.model.to(place)), bf16=autocast is not None)
+    return TorchBackend(model.eval(), checkpoint.tokenizer.pad_token_id, tokens, autocast)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from textxfer.evaluation.evaluate import Evaluation, evaluate, evaluate_logits
 from textxfer.evaluation.finishing import Finished, Labelled, finish
+from textxfer.modeling.anatomy import pooled_only
 from textxfer.records import Batch, Scores
 from textxfer.training.stopping import StopSignal
 
@@ -57,7 +58,7 @@ class Judge:
     def __call__(self, split: str) -> Evaluation:
         """Evaluates a split as the run computes: in its precision, with the states that are stored."""
         return self._evaluate(
-            self.accelerator.unwrap_model(self.network.module),
+            self._as_trained,
             self.network.encoded[split],
             getattr(self.prepared.rows.splits, split).rows,
             autocast=self.accelerator.autocast,
@@ -70,7 +71,7 @@ class Judge:
         encoded, places = self.network.encoded[split].of_rows(rows)
         batch_of = self._batches(split)
         return self._evaluate(
-            self.accelerator.unwrap_model(self.network.module),
+            self._as_trained,
             encoded,
             self.prepared.rows.splits.train.rows.select(rows),
             autocast=self.accelerator.autocast,
@@ -93,6 +94,14 @@ class Judge:
             evaluations["test"] = self.final("test")
         return Conclusion(evaluations, finished)
 
+    @property
+    def _as_trained(self) -> Any:
+        """What the run computes, with the weights that it has now."""
+        from textxfer.modeling.inference import for_inference
+
+        bf16 = self.accelerator.mixed_precision == "bf16"
+        return for_inference(self.accelerator.unwrap_model(self.network.module), bf16=bf16)
+
     @cached_property
     def _watched(self) -> np.ndarray:
         import numpy as np
@@ -108,8 +117,11 @@ class Judge:
 
     def final(self, split: str) -> Evaluation:
         """Evaluates a split with the whole model in fp32."""
+        from textxfer.modeling.inference import for_inference
+
         rows = getattr(self.prepared.rows.splits, split).rows
-        return self._evaluate(self.network.model, self.prepared.encoded[split], rows)
+        model = for_inference(pooled_only(self.network.model))
+        return self._evaluate(model, self.prepared.encoded[split], rows)
 
     def _evaluate(self, model: Any, encoded: Any, rows: Any, **options: Any) -> Evaluation:
         task, labels, names = self.prepared.rows.task, self.prepared.rows.labels, self._metrics

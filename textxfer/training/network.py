@@ -28,7 +28,7 @@ from textxfer.records import Batch, Encoded
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-TOKENS_AT_A_TIME = {"cpu": 4096, "cuda": 32768}
+TOKENS_AT_A_TIME = {"cpu": 2048, "cuda": 32768}
 """Padded tokens of a batch whose states are computed."""
 
 
@@ -154,7 +154,7 @@ class Network:
         place = _place(needed, options.memory, accelerator)
 
         def batches(encoded: Encoded) -> Iterator[Batch]:
-            for indices in sorted_batches(encoded.lengths, TOKENS_AT_A_TIME.get(device.type, 4096)):
+            for indices in sorted_batches(encoded.lengths, TOKENS_AT_A_TIME.get(device.type, 2048)):
                 between()
                 yield collate(encoded, indices, pad_token_id=self.pad_token_id, device=device)
 

@@ -296,3 +296,19 @@ def test_processes_share_the_batches_out_and_all_get_all_outputs(most_tokens: in
     for rank in (0, 1):
         together = np.load(tmp_path / f"{rank}.npy")
         np.testing.assert_allclose(together, np.append(alone.reduced["logits"], alone.loss), atol=2e-6)
+
+
+def test_attention_is_the_fast_one_unless_told_otherwise(
+    material: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from textxfer.modeling import cpu_attention
+
+    case, calls = material(), []
+    real = cpu_attention.shares_of
+    monkeypatch.setattr(cpu_attention, "shares_of", lambda *parts: calls.append(1) or real(*parts))
+    fast = forward(case.model, case.task, case.encoded, pad_token_id=case.pad)
+    assert calls
+    calls.clear()
+    plain = forward(case.model, case.task, case.encoded, pad_token_id=case.pad, fast=False)
+    assert not calls
+    assert np.abs(fast.reduced["logits"] - plain.reduced["logits"]).max() < 1e-5

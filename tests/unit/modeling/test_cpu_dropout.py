@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from textxfer.modeling import cpu_dropout
+from textxfer.modeling import cpu_attention, cpu_dropout
 from textxfer.modeling.cpu_dropout import LEVELS, fast_dropout
 
 
@@ -60,7 +60,7 @@ def test_the_gradient_passes_where_the_input_passed() -> None:
 @pytest.mark.parametrize("piece", [1, 200, 1 << 19])
 @pytest.mark.parametrize("mask", ["none", "bool", "float", "causal"])
 def test_attention_is_the_plain_one_with_its_mask(piece: int, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu_dropout, "PIECE", piece)
+    monkeypatch.setattr(cpu_attention, "PIECE", piece)
     batch, heads, length, p = 5, 2, 6, 0.2
     generator = torch.Generator().manual_seed(0)
     query, key, value, weight = (
