@@ -33,6 +33,9 @@ def make_parser(description: str, *, peers: bool = True) -> argparse.ArgumentPar
     parser.add_argument(
         "--results", type=Path, default=Path(__file__).parents[1] / "results", help="folder for the dated JSON"
     )
+    parser.add_argument(
+        "--into", type=Path, help="JSON of an earlier run of the same program that this run's lines are added to"
+    )
     return parser
 
 

@@ -36,20 +36,22 @@ class Report:
         date = datetime.date.today().isoformat()
         probed = call(f"common.machine:{PROBES[device]}", arguments.threads, device)
         self.roofline = {name: probed[name] for name in UNITS if name in probed}
-        self.path = _free_path(arguments.results, f"{date}-{program}")
-        self.record: dict[str, Any] = {
+        part: dict[str, Any] = {
             "program": program,
             "date": date,
             "machine": machine.describe(arguments.threads),
             "versions": machine.versions(),
             "roofline": self.roofline,
             "arguments": {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)},
-            "columns": list(columns),
-            "table": [],
-            "runs": [],
         }
-        print(f"{program}, {date}\n{self.record['machine']}")
-        print(", ".join(f"{name} {version}" for name, version in self.record["versions"].items()))
+        empty = {"columns": list(columns), "table": [], "runs": [], "added": []}
+        if arguments.into is None:
+            self.path, self.record = _free_path(arguments.results, f"{date}-{program}"), part | empty
+        else:
+            self.path, self.record = arguments.into, _earlier(arguments.into, program, columns)
+            self.record["added"].append({"from_line": len(self.record["table"])} | part)
+        print(f"{program}, {date}\n{part['machine']}")
+        print(", ".join(f"{name} {version}" for name, version in part["versions"].items()))
         rates = ", ".join(f"{value} {UNITS[name]}" for name, value in self.roofline.items())
         print(f"roofline: {rates}", flush=True)
 
@@ -89,6 +91,18 @@ class Report:
         for line in (columns, ["-" * width for width in widths], *lines):
             print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
         print(f"written: {self.path}")
+
+
+def _earlier(path: Path, program: str, columns: Sequence[str]) -> dict[str, Any]:
+    """Reads what a program wrote; a run whose lines are added keeps its own machine line and roofline beside it."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"--into {path}: cannot be read: {error}") from error
+    if record.get("program") != program or record.get("columns") != list(columns):
+        raise SystemExit(f"--into {path}: is not of today's `{program}`; leave --into out to begin a new file")
+    record.setdefault("added", [])
+    return record
 
 
 def _free_path(folder: Path, stem: str) -> Path:

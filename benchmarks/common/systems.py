@@ -25,6 +25,7 @@ def textxfer(
     max_length: int = MAX_LENGTH,
     keep: str | None = None,
     cuda_graphs: str = "auto",
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Trains with textxfer. `frozen`: layers, or "all"; `keep`: a folder for the run, which goes otherwise."""
     from textxfer import run_recipe
@@ -43,7 +44,7 @@ def textxfer(
                 "warmup_ratio": 0,
                 "weight_decay": 0,
                 "batching": "length",
-                "precision": "auto",
+                "precision": precision,
                 "save_every": "never",
                 "cuda_graphs": cuda_graphs,
                 "seed": seed,

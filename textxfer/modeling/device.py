@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import torch
 
 
+MAPPED_ANEW = 32 * 2**20
+"""Bytes above which glibc maps every block anew."""
+
+
 def best_device() -> torch.device:
     """Gives CUDA, else MPS, else the CPU, which `ACCELERATE_USE_CPU=1` forces."""
     import torch
@@ -66,16 +70,18 @@ def clear_memory() -> None:
     clear_device_cache(garbage_collection=True)
 
 
-def reuse_freed_memory() -> bool:
+def reuse_freed_memory(model: torch.nn.Module) -> bool:
     """Asks the C library to keep large blocks that were freed, for the next allocation, instead of giving them back.
 
     glibc maps every block above 32 MiB anew, and the kernel then clears it page by page: the gradient of a word
-    embedding, 47 MB for 30,522 words of 384 numbers, in every step. Says whether there was a glibc to ask.
+    embedding, 47 MB for 30,522 words of 384 numbers, in every step. What is kept is scattered, so that a process holds
+    more than it needs; a model none of whose gradients is that large is better off without. Says whether it was done.
     """
     import ctypes
     import platform
 
-    if platform.libc_ver()[0] != "glibc":
+    trained = (parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    if platform.libc_ver()[0] != "glibc" or max(trained, default=0) <= MAPPED_ANEW:
         return False
     mmap_threshold, trim_threshold, size = -3, -1, 1 << 30
     setting = ctypes.CDLL(None).mallopt

@@ -129,6 +129,7 @@ class PrefixCache:
         if _is_whole(path, manifest, size):
             with contextlib.suppress(OSError, RuntimeError):
                 return _map(path, shape, self.dtype)
+        _clear_up(self.keep, key)
         temporary = self.keep / f"{key}.tmp-{os.getpid()}"
         values = _file_tensor(temporary, shape, self.dtype, size)
         try:
@@ -206,6 +207,17 @@ def _is_whole(path: Path, manifest: Path, size: int) -> bool:
         return path.stat().st_size == size == about["size"] and _hash_of(path) == about["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _clear_up(folder: Path, key: str) -> None:
+    """Removes what runs on this machine left that were killed before their states were whole."""
+    import psutil
+
+    for left in folder.glob(f"{key}.*tmp-*"):
+        number = left.name.rpartition("-")[2]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
 
 def _hash_of(path: Path) -> str:

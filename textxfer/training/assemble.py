@@ -224,7 +224,7 @@ def _start(
 
     recipe, train = prepared.recipe, prepared.recipe.train
     if accelerator.device.type == "cpu":
-        reuse_freed_memory()
+        reuse_freed_memory(network.model)
     splits = tuple(name for name in ("train", "validation") if name in prepared.encoded)
     note = None
     # A second look at the training rows is what pays for storing.

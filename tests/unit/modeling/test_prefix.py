@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -175,3 +179,68 @@ def test_a_place_that_cannot_be_written_is_said(bert: Path, tmp_path: Path) -> N
     case = Case(bert)
     with pytest.raises(CannotStore, match="file"):
         case.cache(tmp_path, keep=tmp_path / "file" / "kept").store(case.encoded, case.batches)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    case = Case(bert)
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    for options in ({"memory": 0}, {"keep": tmp_path / "kept"}):
+        with pytest.raises(CannotStore, match="No space left on device"):
+            case.cache(tmp_path / "spill", **options).store(case.encoded, case.batches)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def test_a_budget_below_one_text_goes_to_a_file(bert: Path, tmp_path: Path) -> None:
+    case = Case(bert)
+    stored = case.cache(tmp_path, memory=1).store(case.encoded, case.batches)
+    assert case.difference(stored) < 1e-5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_while_caching_the_next_run_starts_clean(bert: Path, tmp_path: Path) -> None:
+    case = Case(bert)
+    cache = case.cache(tmp_path, keep=tmp_path / "kept")
+
+    def killed(encoded: Encoded) -> Iterator[Batch]:
+        yield next(case.batches(encoded))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            cache.store(case.encoded, killed)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert [file.suffix for file in (tmp_path / "kept").iterdir()] == [f".tmp-{child}"]
+    assert case.difference(cache.store(case.encoded, case.batches)) < 1e-5
+    assert sorted(file.suffix for file in (tmp_path / "kept").iterdir()) == [".json", ".states"]
+
+
+def test_two_runs_may_share_a_folder(bert: Path, tmp_path: Path) -> None:
+    case = Case(bert)
+    cache = case.cache(tmp_path, keep=tmp_path / "kept")
+    others: list[Stored] = []
+
+    def beside(encoded: Encoded) -> Iterator[Batch]:
+        with pytest.MonkeyPatch.context() as patch:  # the other run is another process
+            patch.setattr(os, "getpid", lambda: 1)
+            others.append(cache.store(encoded, case.batches))
+        yield from case.batches(encoded)
+
+    mine = cache.store(case.encoded, beside)
+    assert max(case.difference(mine), case.difference(others[0])) < 1e-5
+    assert sorted(file.suffix for file in (tmp_path / "kept").iterdir()) == [".json", ".states"]
+
+
+def test_a_family_that_cannot_be_cut_runs_without_and_says_so(checkpoints: Callable[[str], Path]) -> None:
+    from textxfer.training.network import CacheOptions, Network
+
+    case = Case(checkpoints("deberta-v2"))
+    network = Network(case.model, case.frozen, {"train": case.encoded}, case.pad)
+    accelerator: Any = None  # nothing is computed
+    note = network.store(("train",), CacheOptions(), accelerator)
+    assert note == "frozen layers are computed anew in each epoch: deberta-v2 models cannot be cut at a layer yet"
+    assert network.batch("train", np.array([0]), "cpu").states is None
