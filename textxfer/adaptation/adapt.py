@@ -185,7 +185,7 @@ class _Run:
         for note in self.keeper.open(identity):
             tell(self.observers, "on_note", note)
         if self.accelerator.device.type == "cpu":
-            reuse_freed_memory()
+            reuse_freed_memory(model)
         if self.keeper.opened:
             return dict(self.keeper.folder.read_json(ENVIRONMENT)["before"])
         if self.built.new:
