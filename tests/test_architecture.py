@@ -128,10 +128,14 @@ def test_only_anatomy_knows_architectures() -> None:
 
 def test_every_recipe_field_is_documented() -> None:
     from textxfer import registry
-    from textxfer.recipe import sections
+    from textxfer.recipe import hub_section, sections
     from textxfer.section import Section
 
-    kinds = [kind for kind in vars(sections).values() if isinstance(kind, type) and issubclass(kind, Section)]
+    kinds = [
+        kind
+        for kind in (vars(sections) | vars(hub_section)).values()
+        if isinstance(kind, type) and issubclass(kind, Section)
+    ]
     kinds += [registry.config("tasks", name) for name in registry.names("tasks")]
     for kind in kinds:
         for name, field in kind.model_fields.items():

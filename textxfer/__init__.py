@@ -43,6 +43,7 @@ _HOMES = {
     "Observer": "training.observers",
     "OutputError": "errors",
     "Predictions": "records",
+    "PushError": "errors",
     "Recipe": "recipe.schema",
     "RecipeError": "errors",
     "RunResult": "run",
@@ -54,6 +55,7 @@ _HOMES = {
     "load_recipe": "recipe.loading",
     "pipeline": "serving.pipeline",
     "predict_file": "serving.bulk",
+    "push_run": "publishing.hub",
     "register": "registry",
     "run_recipe": "run",
 }

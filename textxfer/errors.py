@@ -6,6 +6,7 @@ TextxferError                 every error a user can mend; `exit_code` is what t
 ├── CheckpointError           a checkpoint that cannot be found, read or used
 ├── OutputError               the run folder: it exists, cannot be written, the disk is full
 ├── TrainingDiverged          a loss or a gradient that is not finite
+├── PushError                 the Hub: a name, rights, the line; or a model that is not the one the run made
 ├── MissingExtra              a package of an optional extra is not installed
 └── Interrupted               Ctrl-C or SIGTERM, after the run was saved
 """
@@ -45,6 +46,10 @@ class OutputError(TextxferError):
 
 class TrainingDiverged(TextxferError):
     """A loss or a gradient was not finite."""
+
+
+class PushError(TextxferError):
+    """The model cannot go to the Hub."""
 
 
 class MissingExtra(TextxferError):

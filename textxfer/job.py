@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from textxfer.errors import OutputError
+from textxfer.errors import TextxferError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from accelerate import Accelerator
 
     from textxfer.data.findings import Findings
@@ -57,6 +60,7 @@ class Job:
 
     def _begin(self) -> Stepper:
         """Does all that comes before the first step; only then is anything written or moved."""
+        from textxfer.recipe.public import hashes_of
         from textxfer.training import environment
         from textxfer.training.observers import tell
 
@@ -69,6 +73,8 @@ class Job:
         for note in notes:
             tell(self.observers, "on_note", note)
         about = environment.describe(self.accelerator, self.recipe.train.seed, self.prepared.checkpoint)
+        if self.accelerator.is_main_process:
+            about["files"] = hashes_of(self.prepared.recipe)
         self.keeper.begin(done, about | {"fingerprints": identity}, self.choices)
         return stepper
 
@@ -149,23 +155,25 @@ class Job:
     def _write(self, conclusion: Conclusion, metrics: Mapping[str, Any], updates: Updates | None) -> None:
         from textxfer.evaluation.verdict import with_texts
         from textxfer.modeling.saving import save_model
-        from textxfer.publishing.model_card import model_card
+        from textxfer.publishing.verify import VERIFICATION, remember
 
         folder, rows = self.keeper.folder, self.prepared.rows
+        model, tokenizer = self.training.model, self.prepared.checkpoint.tokenizer
         settings = rows.task.settings()
         if conclusion.finished is not None:
             settings |= conclusion.finished.settings
-        save_model(self.training.model, self.prepared.checkpoint.tokenizer, folder.path / "model", settings)
+        save_model(model, tokenizer, folder.path / "model", settings)
         if updates is not None and self.prepared.recipe.lora is not None and not self.prepared.recipe.lora.merge:
             self._write_adapter(updates)
+        judged = rows.splits.test or rows.splits.validation or rows.splits.train
+        said = remember(model, tokenizer, judged.rows, rows.labels, rows.task.max_length)
+        folder.write_json(VERIFICATION, said.to_dict())
         if "test" in conclusion.evaluations and rows.splits.test is not None:
             records = rows.task.records(conclusion.evaluations["test"].predictions, rows.labels)
             folder.write_lines("predictions.jsonl", with_texts(records, rows.splits.test.rows))
         if self.findings is not None:
             folder.write_json("findings.json", self.findings.to_dict())
-        folder.write_text(
-            "model/README.md", model_card(self.prepared.recipe, rows.task, rows.labels, metrics, rows.splits)
-        )
+        write_card(folder, self.observers, metrics)
         folder.finish(metrics)
 
     def _write_adapter(self, updates: Updates) -> None:
@@ -211,10 +219,46 @@ def look_at(prepared: Prepared, near: bool | None = None, between: Callable[[flo
 def report(folder: RunFolder, observers: list[Observer]) -> None:
     """Writes report.html of a finished run; where that fails, the run stands all the same, and the user is told."""
     from textxfer.report.html import write_report
+
+    with _without_loss(folder, observers, "report"):
+        write_report(folder.path)
+
+
+def push(folder: Path, recipe: Recipe, observers: list[Observer]) -> None:
+    """Pushes the model of a finished run, if its recipe says so.
+
+    Raises:
+        PushError: It cannot be pushed; the run stands all the same.
+    """
+    from textxfer.publishing.hub import push_finished
+    from textxfer.training.observers import tell
+
+    pushed = push_finished(folder, recipe.hub)
+    if pushed is not None:
+        tell(observers, "on_note", f"pushed to {pushed.url}" if pushed.new else f"{pushed.url} has all of it already")
+
+
+def write_card(folder: RunFolder, observers: list[Observer], metrics: Mapping[str, Any] | None = None) -> None:
+    """Writes the model card; where that fails, the run stands all the same, and the user is told.
+
+    Args:
+        folder: Of the run, with everything in it but metrics.json and the report.
+        observers: Who is told.
+        metrics: What metrics.json will say, while it is not there.
+    """
+    from textxfer.publishing.model_card import README, model_card
+
+    with _without_loss(folder, observers, "model card"):
+        folder.write_text(f"model/{README}", model_card(folder.path, metrics))
+
+
+@contextmanager
+def _without_loss(folder: RunFolder, observers: list[Observer], what: str) -> Iterator[None]:
+    """Tells of whatever goes wrong: what is finished must not be lost for it."""
     from textxfer.training.observers import tell
 
     try:
-        write_report(folder.path)
-    except Exception as error:  # whatever it is, what is finished must not be lost for it
-        kind = "" if isinstance(error, OutputError) else f"{type(error).__name__}: "
-        tell(observers, "on_note", f"no report was written ({kind}{error}); try `textxfer report {folder.path}`")
+        yield
+    except Exception as error:
+        kind = "" if isinstance(error, TextxferError) else f"{type(error).__name__}: "
+        tell(observers, "on_note", f"no {what} was written ({kind}{error}); try `textxfer report {folder.path}`")

@@ -72,9 +72,12 @@ def run_recipe(
         Where the run is, and its scores.
 
     Raises:
-        TextxferError: One of its kinds, with one line per mistake; nothing that was finished before is lost.
+        TextxferError: One of its kinds, with one line per mistake; nothing that was finished before is lost. A
+            `PushError` after training leaves a finished run, and says how to push it again.
         Interrupted: Ctrl-C or SIGTERM; the run is saved and can be resumed.
     """
+    from textxfer.job import push
+    from textxfer.publishing.hub import check_push
     from textxfer.recipe.loading import load_recipe
     from textxfer.recipe.schema import Recipe
 
@@ -85,9 +88,13 @@ def run_recipe(
     if splits is not None:  # what is written of the run must not name data that were not used
         recipe = recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"path": None, "hub": None})})
     told = list(observers or ()) if _is_first_process() else []
-    if recipe.train.seeds is not None:
-        return _run_seeds(recipe, splits, told, resume=resume, overwrite=overwrite)
-    return _run_once(recipe, splits, told, resume=resume, overwrite=overwrite)
+    if _is_first_process():
+        check_push(recipe.hub)
+    run = _run_seeds if recipe.train.seeds is not None else _run_once
+    result = run(recipe, splits, told, resume=resume, overwrite=overwrite)
+    if _is_first_process():
+        push(result.model.parent, recipe, told)
+    return result
 
 
 def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: bool) -> RunResult:

@@ -14,10 +14,10 @@ from tests.hub.storage import Account, HubError, Store
 if TYPE_CHECKING:
     from tests.hub.server import Hub
 
-KINDS = {"models": "model", "datasets": "dataset"}
+KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 REPO = r"(?P<id>[^/]+(?:/[^/]+)?)"
-API = rf"/api/(?P<kinds>models|datasets)/{REPO}"
-PAGE = rf"/(?:(?P<kinds>datasets)/)?{REPO}"
+API = rf"/api/(?P<kinds>models|datasets|spaces)/{REPO}"
+PAGE = rf"/(?:(?P<kinds>datasets|spaces)/)?{REPO}"
 
 
 @dataclass

@@ -75,3 +75,28 @@ def load_rows(id: str, revisions: list[str | None]) -> list[Any]:
         except DataError as error:
             found.append(str(error))
     return found
+
+
+def push_run(run: str, *pushes: list[Any]) -> list[list[Any]]:
+    """Pushes a run by textxfer, without loading the model first.
+
+    Args:
+        run: Its folder.
+        *pushes: The repository of each push, and its options, if it has any.
+
+    Returns:
+        For each its page's address and whether it made a commit, or what went wrong and None.
+    """
+    from textxfer.errors import PushError
+    from textxfer.publishing.access import check_access
+    from textxfer.publishing.hub import plan_push, upload
+
+    outcomes: list[list[Any]] = []
+    for repo, *options in pushes:
+        try:
+            plan = plan_push(Path(run), repo, **(options[0] if options else {}))
+            pushed = upload(plan, check_access(plan.target))
+            outcomes.append([pushed.url, pushed.new])
+        except PushError as error:
+            outcomes.append([str(error), None])
+    return outcomes

@@ -31,10 +31,12 @@ def execute(arguments: argparse.Namespace) -> int:
     from textxfer.recipe.loading import load_recipe
 
     recipe = load_recipe(arguments.recipe, *arguments.overrides)
+    from textxfer.publishing.hub import check_push
     from textxfer.training.assemble import encode_rows
     from textxfer.training.rows import load_rows
     from textxfer.training.run_folder import RunFolder
 
+    check_push(recipe.hub)
     RunFolder(recipe.folder, overwrite=True)  # whether it can be written; a run that is there is no mistake
     rows = load_rows(recipe)
     _print(_rows_lines(rows))

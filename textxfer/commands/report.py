@@ -1,11 +1,11 @@
-"""`textxfer report RUN`: renders the report of a finished run anew."""
+"""`textxfer report RUN`: renders the report of a finished run anew, and the model card where it is missing."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-SUMMARY = "write the report of a finished run anew"
+SUMMARY = "write the report of a finished run anew, and the model card where there is none"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,8 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Writes report.html into the folder and prints its path."""
+    """Writes into the folder and prints the paths of what was written."""
+    from textxfer.publishing.model_card import README, model_card
     from textxfer.report.html import write_report
+    from textxfer.training.disk import write_pieces
 
-    print(write_report(Path(arguments.run)))
+    run = Path(arguments.run)
+    print(write_report(run))
+    card = run / "model" / README
+    if card.parent.is_dir() and not card.exists():  # one that is there may have been edited by hand
+        write_pieces(card, [model_card(run)])
+        print(card)
     return 0

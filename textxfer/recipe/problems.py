@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from textxfer.section import Section
 
 Path = tuple[str, ...]
 
+_TOKEN = re.compile(r"\bhf_\w{4,}")
+"""A token of the Hub, which has no place in a recipe, and less in a log."""
 COMMAND_LINE = "command line"
 """The "file" of what stands there."""
 
@@ -65,7 +68,7 @@ class Problem:
         line = ": ".join(part for part in parts if part)
         if self.mark and self.mark.text.strip():
             line += f"\n    {self.mark.text.strip()}"
-        return line
+        return _TOKEN.sub("hf_...", line)
 
 
 def from_validation(error: ValidationError, data: Mapping[str, Any], schema: type[Section]) -> list[Problem]:

@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, create_model
 
-from textxfer.recipe.sections import RUN_NAME, Adapt, Checkpoint, Dataset, Evaluate, Freeze, Lora, Output, Train
+from textxfer.recipe.hub_section import Hub
+from textxfer.recipe.sections import (
+    RUN_NAME,
+    Adapt,
+    Checkpoint,
+    Dataset,
+    Evaluate,
+    Freeze,
+    Lora,
+    Output,
+    Train,
+)
 from textxfer.section import Section
 
 SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name"}
@@ -43,6 +54,7 @@ class Recipe(Section):
     or more is held back for label sets at a stated coverage. `off`: the model is saved as it was trained."""
     evaluate: Evaluate = Evaluate()
     output: Output = Output()
+    hub: Hub = Hub()
 
     @classmethod
     def for_task(cls, config: type[Section]) -> type[Recipe]:

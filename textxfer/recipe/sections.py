@@ -23,7 +23,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _tuple_of_texts(value: Any) -> Any:
+def _one_or_many(value: Any) -> Any:
     return (value,) if isinstance(value, str) else _as_tuple(value)
 
 
@@ -58,7 +58,7 @@ Trackers = Annotated[
 ]
 TextPlaces = Annotated[
     tuple[str, ...],
-    BeforeValidator(_tuple_of_texts),
+    BeforeValidator(_one_or_many),
     AfterValidator(_unique),
     Field(min_length=1),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from textxfer.recipe.public import public_name
 from textxfer.report import plots
 from textxfer.report.pieces import Column, Figure, Figures, Section, Table
 from textxfer.report.reading import RunFiles
@@ -41,8 +42,9 @@ def _ranking(ranked: Sequence[Mapping[str, Any]]) -> Table:
         Column("Nearest neighbours", "score"),
         Column("Parameters", "count"),
     ]
-    keys = ("checkpoint", "accuracy", "log_evidence", "h_score", "neighbours", "parameters")
-    return Table("Checkpoints, the best first", columns, [tuple(each[key] for key in keys) for each in ranked])
+    keys = ("accuracy", "log_evidence", "h_score", "neighbours", "parameters")
+    rows = [(public_name(each["checkpoint"]), *(each[key] for key in keys)) for each in ranked]
+    return Table("Checkpoints, the best first", columns, rows)
 
 
 def _curve(curve: Sequence[Mapping[str, Any]], chosen: int) -> Figure:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from textxfer.errors import OutputError
+from textxfer.recipe.public import public_name, public_text
 from textxfer.report.rows import AnswerRow, LabelRow, each_line, read_rows
 from textxfer.training.run_folder import CHOICES, ENVIRONMENT, METRICS, RECIPE
 
@@ -26,8 +27,8 @@ class RunFiles:
         name: Of the run.
         metrics: metrics.json.
         recipe: The resolved recipe.
-        recipe_text: Its YAML.
-        environment: environment.json.
+        recipe_text: Its YAML, as others may see it.
+        environment: environment.json, without the place of the checkpoint.
         log: The lines of log.jsonl.
         rows: Labelled test rows with what was predicted.
         answers: The same for questions.
@@ -94,15 +95,18 @@ def read_run(folder: Path) -> RunFiles:
             return otherwise
 
     nothing: Mapping[str, Any] = {}
-    recipe_text = read(RECIPE, _text, "")
+    recipe = read(RECIPE, _yaml, nothing)
+    environment = dict(read(ENVIRONMENT, _mapping, nothing))
+    if "checkpoint" in environment:
+        environment["checkpoint"] = public_name(str(environment["checkpoint"]))
     no_rows: tuple[list[LabelRow], list[AnswerRow]] = ([], [])
     rows, answers = read(PREDICTIONS, lambda path: read_rows(path, notes), no_rows)
     return RunFiles(
         name=folder.resolve().name,
         metrics=_read_metrics(folder),
-        recipe=read(RECIPE, _yaml, nothing),
-        recipe_text=recipe_text,
-        environment=read(ENVIRONMENT, _mapping, nothing),
+        recipe=recipe,
+        recipe_text=public_text(recipe, environment.get("files") or {}) if recipe else "",
+        environment=environment,
         log=read(LOG, lambda path: _lines(path, notes), []),
         rows=rows,
         answers=answers,

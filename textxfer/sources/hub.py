@@ -74,14 +74,14 @@ class Hub:
                 "private (`hf auth login`), or download the files and name their folder in `dataset.path`."
             ) from error
         except Exception as error:  # whatever the line, the Hub, and a stranger's files can raise
-            trouble = _trouble(error)
-            if trouble is None:
+            problem = trouble(error)
+            if problem is None:
                 raise DataError(f"{self.hub}: cannot be loaded: {_first_line(error)}") from error
-            if getattr(getattr(trouble, "response", None), "status_code", None) == 401:
+            if getattr(getattr(problem, "response", None), "status_code", None) == 401:
                 message = "the Hub does not know the token in HF_TOKEN (or of the last login); `hf auth login`"
                 raise DataError(f"{self.hub}: {message}") from error
             raise DataError(
-                f"{self.hub}: the Hub cannot be reached ({_first_line(trouble)}). Offline, name downloaded files in "
+                f"{self.hub}: the Hub cannot be reached ({_first_line(problem)}). Offline, name downloaded files in "
                 "`dataset.path`, or run once online so that the Hub's cache holds them."
             ) from error
         self._check_revision(found)
@@ -108,7 +108,7 @@ class Hub:
             )
 
 
-def _trouble(error: BaseException | None) -> BaseException | None:
+def trouble(error: BaseException | None) -> BaseException | None:
     """Gives what went wrong with the Hub or on the way to it, behind an error that may say something else, or None."""
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 

@@ -80,6 +80,7 @@ FLAGS = {
         "--overwrite",
         "--quiet",
     ],
+    "push": ["run", "repo", "--private", "--revision", "--tag", "--dry-run"],
     "rank": ["recipe", "overrides", "--checkpoints", "--pooling", "--json"],
     "report": ["run"],
     "run": ["recipe", "overrides", "--resume", "--overwrite", "--quiet"],

@@ -42,6 +42,8 @@ def _fits(key: str, limit: Any, value: Any, schema: dict[str, Any], root: dict[s
             return bool(value == limit)
         case "pattern":
             return not isinstance(value, str) or re.search(limit, value) is not None
+        case "minLength":
+            return not isinstance(value, str) or len(value) >= limit
         case "minItems":
             return not isinstance(value, list) or len(value) >= limit
         case "items":

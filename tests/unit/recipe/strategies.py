@@ -64,6 +64,14 @@ recipes = st.builds(
             ),
             "calibrate": st.sampled_from(["auto", "off"]),
             "output": section(directory=texts),
+            "hub": section(
+                repo=st.just("org/name"),
+                private=st.booleans(),
+                revision=st.just("next"),
+                license=st.text(min_size=1, max_size=9),
+                language=st.sampled_from(["no", ["en", "pt-BR"]]),
+                tags=st.lists(st.text(min_size=1, max_size=9), max_size=3, unique=True),
+            ),
         },
     ),
 )

@@ -101,7 +101,8 @@ def test_data_checks_and_suspects_are_shown(page: Page) -> None:
 
 def test_the_recipe_and_the_environment_are_there(page: Page) -> None:
     words = page.words("origin")
-    assert "checkpoint: {id: a/checkpoint, revision: null}" in words
+    assert "checkpoint: id: a/checkpoint revision: null" in words
+    assert "dataset: path: full hub: null" in words, "local files are told by name"
     assert "packages.torch 2.6" in words
     assert "python -m textxfer.run recipe.yaml name=again" in words
 

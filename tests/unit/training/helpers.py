@@ -90,6 +90,7 @@ def left_behind(folder: Path) -> list[str]:
         "predictions.jsonl",
         "report.html",
         "findings.json",
+        "verification.json",
         "model",
     }
     inside = [path.name for path in folder.iterdir() if path.name not in wanted]

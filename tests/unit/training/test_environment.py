@@ -47,6 +47,7 @@ def recipe_of(bert: Path, place: Path, **sections: Any) -> str:
 def test_a_recipe_is_known_by_what_changes_the_model(bert: Path, tmp_path: Path) -> None:
     plain = recipe_of(bert, tmp_path)
     assert plain == recipe_of(bert, tmp_path, train={"log_every": 7, "save_every": 3})
+    assert plain == recipe_of(bert, tmp_path, hub={"repo": "org/name", "license": "mit"})
     others = [
         recipe_of(bert, tmp_path, train={"seed": 1}),
         recipe_of(bert, tmp_path, freeze={"layers": 1}),
