@@ -52,6 +52,7 @@ _HOMES = {
     "TextxferError": "errors",
     "TrainingDiverged": "errors",
     "evaluate_metric": "metrics",
+    "export_onnx": "serving.export",
     "load_recipe": "recipe.loading",
     "pipeline": "serving.pipeline",
     "predict_file": "serving.bulk",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ def forward(
     attention = fast_attention if fast and device.type == "cpu" else nullcontext
     model.eval()
 
-    def run(indices: np.ndarray) -> _Piece:
+    def run(indices: np.ndarray) -> Piece:
         if between is not None:
             between()
         batch = batch_of(indices) if batch_of else collate(encoded, indices, pad_token_id=pad_token_id, device=device)
@@ -82,7 +82,7 @@ def forward(
                 output = model(**batch.inputs())
             kept = task.reduce(output, batch, encoded)
             loss = float(task.loss(output, batch)) if batch.targets is not None else 0.0
-        return _Piece(indices, {name: _in_numpy(array) for name, array in kept.items()}, loss)
+        return Piece(indices, {name: _in_numpy(array) for name, array in kept.items()}, loss)
 
     mine = list(sorted_batches(encoded.lengths, tokens))[rank::world]
     pieces = list(_halving(run, mine, encoded.lengths))
@@ -90,7 +90,10 @@ def forward(
         from accelerate.utils import gather_object
 
         pieces = gather_object(pieces)
-    return _in_order(pieces, len(encoded), has_loss=encoded.targets is not None)
+    return Outputs(
+        in_order(pieces, len(encoded)),
+        sum(piece.loss for piece in pieces) / len(encoded) if encoded.targets is not None else None,
+    )
 
 
 def _in_numpy(array: Any) -> np.ndarray:
@@ -99,15 +102,21 @@ def _in_numpy(array: Any) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """What is kept of one batch: its examples' places, reduced outputs and summed loss."""
+class Piece:
+    """What is kept of one batch.
+
+    Attributes:
+        indices: Its examples' places.
+        reduced: Arrays with as many rows, as `task.reduce` names them.
+        loss: Summed over the examples.
+    """
 
     indices: np.ndarray
     reduced: dict[str, np.ndarray]
     loss: float
 
 
-def _halving(run: Callable[[np.ndarray], _Piece], batches: list[np.ndarray], lengths: np.ndarray) -> Iterator[_Piece]:
+def _halving(run: Callable[[np.ndarray], Piece], batches: list[np.ndarray], lengths: np.ndarray) -> Iterator[Piece]:
     """Runs batches; when memory runs out, that one is cut in half, and those to come are no larger than its half."""
     waiting = deque(batches)
     while waiting:
@@ -127,7 +136,13 @@ def _halving(run: Callable[[np.ndarray], _Piece], batches: list[np.ndarray], len
         waiting = deque(part[cut] for part in (indices, *waiting) for cut in sorted_batches(lengths[part], tokens))
 
 
-def _in_order(pieces: list[_Piece], count: int, has_loss: bool) -> Outputs:
+def in_order(pieces: Sequence[Piece], count: int) -> dict[str, np.ndarray]:
+    """Gives what was kept of all batches, in the order of the examples.
+
+    Args:
+        pieces: One at least.
+        count: Examples there are.
+    """
     import numpy as np
 
     places = np.concatenate([piece.indices for piece in pieces])
@@ -137,4 +152,4 @@ def _in_order(pieces: list[_Piece], count: int, has_loss: bool) -> Outputs:
         assert len(stacked) == count
         reduced[name] = np.empty_like(stacked)
         reduced[name][places] = stacked
-    return Outputs(reduced, sum(piece.loss for piece in pieces) / count if has_loss else None)
+    return reduced

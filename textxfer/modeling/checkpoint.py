@@ -191,6 +191,8 @@ def _check_folder(name: str, folder: Path) -> str:
             raise CheckpointError(f"{name}: is a run that has not finished; it has no model yet")
         raise CheckpointError(f"{name}: the folder has no config.json; it holds no checkpoint")
     if not is_adapter(folder) and not any((folder / file).is_file() for file in WEIGHTS):
+        if (folder / "model.onnx").is_file():
+            raise CheckpointError(f"{name}: holds an exported model; say backend='onnx'")
         pickled = any(folder.glob("pytorch_model*.bin"))
         raise CheckpointError(f"{name}: {NO_SAFETENSORS}" if pickled else f"{name}: has no weights ({WEIGHTS[0]})")
     return str(folder)

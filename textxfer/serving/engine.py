@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from textxfer.errors import CheckpointError
 from textxfer.evaluation.conformal import Conformal
 from textxfer.labels import LabelSet
-from textxfer.modeling.checkpoint import open_checkpoint
+from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.records import Encoded, Predictions, Table
 from textxfer.serving._saved import noted_conformal, task_of_model
 from textxfer.serving.torch_backend import load_torch
@@ -66,6 +67,7 @@ def open_engine(
     name: str,
     revision: str | None = None,
     *,
+    backend: Literal["torch", "onnx"] = "torch",
     device: str | torch.device | None = None,
     precision: Literal["fp32", "auto"] = "fp32",
     batch_tokens: int | None = None,
@@ -75,11 +77,37 @@ def open_engine(
     Raises:
         CheckpointError: It is not there, or has no head that textxfer can use.
         TextxferError: The device cannot be used here.
+        MissingExtra: ONNX Runtime is not installed.
     """
-    checkpoint = open_checkpoint(name, revision)
+    if backend == "onnx":
+        return _open_exported(name, revision, device, precision, batch_tokens)
+    if backend != "torch":
+        raise ValueError(f"backend must be 'torch' or 'onnx', not {backend!r}")
+    return load_engine(open_checkpoint(name, revision), device=device, precision=precision, batch_tokens=batch_tokens)
+
+
+def load_engine(
+    checkpoint: Checkpoint,
+    *,
+    device: str | torch.device | None = None,
+    precision: Literal["fp32", "auto"] = "fp32",
+    batch_tokens: int | None = None,
+) -> Engine:
+    """Loads the weights of a checkpoint, for torch; see `open_engine`."""
     task = task_of_model(checkpoint)
     names = checkpoint.config.id2label
     labels = None if task.predicts == "answers" else LabelSet(tuple(names[number] for number in sorted(names)))
-    conformal = noted_conformal(name, checkpoint.settings)
+    conformal = noted_conformal(checkpoint.id, checkpoint.settings)
     backend = load_torch(checkpoint, task, labels, device=device, precision=precision, batch_tokens=batch_tokens)
     return Engine(task, labels, checkpoint.tokenizer, backend, conformal)
+
+
+def _open_exported(name: str, revision: str | None, device: Any, precision: str, batch_tokens: int | None) -> Engine:
+    from textxfer.serving.onnx_backend import open_exported
+
+    if precision != "fp32":
+        raise ValueError("precision is for backend='torch'; an exported model has the precision it was exported with")
+    if revision is not None:
+        raise CheckpointError(f"{name}: a revision is for the Hub, and backend='onnx' takes a folder; leave it out")
+    found = open_exported(name, device=device, batch_tokens=batch_tokens)
+    return Engine(found.task, found.labels, found.tokenizer, found.backend, found.conformal)

@@ -17,6 +17,7 @@ def pipeline(
     model: str | os.PathLike[str],
     *,
     revision: str | None = None,
+    backend: Literal["torch", "onnx"] = "torch",
     device: str | torch.device | None = None,
     precision: Literal["fp32", "auto"] = "fp32",
     batch_tokens: int | None = None,
@@ -29,6 +30,8 @@ def pipeline(
         model: A folder (`runs/<name>/model` or `runs/<name>`), or a Hub id. Models that were not made by textxfer work
             too, if they have a classification or question answering head.
         revision: Branch, tag or commit on the Hub.
+        backend: torch, or `onnx` for what `textxfer export` wrote (its folder, or the run it was made in), which needs
+            neither torch nor transformers.
         device: Default: CUDA, then MPS, else the CPU.
         precision: fp32, or `auto`: bf16 where the device does it well.
         batch_tokens: Padded tokens of a batch. Default: by device.
@@ -38,7 +41,15 @@ def pipeline(
 
     Raises:
         CheckpointError: It is not there, or has no head that textxfer can use.
+        MissingExtra: ONNX Runtime is asked for and not installed.
         TextxferError: The device cannot be used here.
     """
-    engine = open_engine(os.fspath(model), revision, device=device, precision=precision, batch_tokens=batch_tokens)
+    engine = open_engine(
+        os.fspath(model),
+        revision,
+        backend=backend,
+        device=device,
+        precision=precision,
+        batch_tokens=batch_tokens,
+    )
     return QuestionAnswerer(engine) if engine.labels is None else TextClassifier(engine)

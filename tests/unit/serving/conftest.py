@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,43 @@ def close(first: Any, second: Any) -> bool:
         return len(first) == len(second) and all(close(a, b) for a, b in zip(first, second, strict=True))
     score = abs(first["score"] - second["score"]) < 1e-5
     return score and all(first[key] == second[key] for key in first if key != "score")
+
+
+@pytest.fixture(scope="session")
+def varied(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Gives a trained model whose weights were shaken, so that it says something else of each text, made once."""
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    made: dict[tuple[str, str], Path] = {}
+
+    def get(family: str = "bert", task: str = "sentiment") -> Path:
+        if (family, task) not in made:
+            folder = tmp_path_factory.mktemp("varied") / f"{family}-{task}"
+            shutil.copytree(trained(family, task) / "model", folder)
+            rng, file = np.random.default_rng(0), folder / "model.safetensors"
+            weights = load_file(file)
+            shaken = {
+                name: weight + 0.2 * rng.standard_normal(weight.shape, np.float32) for name, weight in weights.items()
+            }
+            save_file(shaken, file, metadata={"format": "pt"})
+            made[family, task] = folder
+        return made[family, task]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def exported(varied: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Gives the folder of a varied model that was exported to ONNX, made once; nobody writes into it."""
+    from textxfer.serving.export import ExportResult, export_onnx
+
+    made: dict[tuple[str, str], ExportResult] = {}
+
+    def get(family: str = "bert", task: str = "sentiment") -> Path:
+        if (family, task) not in made:
+            folder = tmp_path_factory.mktemp("exported") / f"{family}-{task}"
+            made[family, task] = export_onnx(varied(family, task), folder)
+        return made[family, task].folder
+
+    return get

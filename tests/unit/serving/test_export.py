@@ -1,0 +1,226 @@
+"""`export_onnx`: what it writes, what it is checked on, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import textxfer
+from tests.trained import questions
+from textxfer.errors import CheckpointError, DataError, MissingExtra, OutputError
+from textxfer.serving import export
+from textxfer.serving._checked_on import rows_to_check
+from textxfer.serving.export import export_onnx
+from textxfer.tasks.question_answering import QuestionAnswering
+from textxfer.tasks.sentiment import Sentiment
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def run(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose rows are in files."""
+    from tests.trained import reviews
+
+    folder = tmp_path_factory.mktemp("with-files")
+    for split, rows in (("train", reviews()), ("validation", reviews()[:10])):
+        with (folder / f"{split}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["text", "label"])
+            writer.writeheader()
+            writer.writerows(rows)
+    recipe = {
+        "name": "sentiment",
+        "checkpoint": str(bert),
+        "dataset": {"path": str(folder)},
+        "task": {"name": "sentiment", "max_length": 32},
+        "train": {"epochs": 1, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32"},
+        "output": {"directory": str(folder / "runs")},
+    }
+    return Path(textxfer.run_recipe(recipe).folder)
+
+
+# --- what is written
+
+
+def test_run_is_exported_beside_its_model_and_checked_on_its_validation_rows(
+    run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    capfd.readouterr()
+    result = export_onnx(run)
+    assert capfd.readouterr() == ("", "")
+    assert result.folder == run / "onnx"
+    assert result.checked_on == f"10 validation rows of {run}"
+    assert files(result.folder) == {"model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert 0 < result.difference < 1e-5
+    assert (result.agreement, result.notes) == (1.0, ())
+    assert result.size == (result.folder / "model.onnx").stat().st_size
+    assert not [name for name in files(run) if name.startswith(".")]
+    expected = textxfer.pipeline(run)(["the soup came cold"])
+    assert textxfer.pipeline(run, backend="onnx")(["the soup came cold"])[0]["label"] == expected[0]["label"]
+    with pytest.raises(OutputError) as error:
+        export_onnx(run)
+    assert str(error.value) == (
+        f"{run / 'onnx'}: holds an exported model; --overwrite replaces it, or name another by -o"
+    )
+
+
+def test_graph_takes_batches_of_any_size_and_says_no_more_than_is_needed(exported: Any) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(exported() / "model.onnx"))
+    assert [each.name for each in session.get_outputs()] == ["logits"]
+    for shape in ((1, 1), (5, 3), (2, 64)):
+        feeds = {each.name: np.ones(shape, dtype=np.int64) for each in session.get_inputs()}
+        assert session.run(None, feeds)[0].shape == (shape[0], 2)
+    config = json.loads((exported() / "config.json").read_text())
+    assert config["textxfer"]["max_length"] == 32
+    tokenizer = json.loads((exported() / "tokenizer.json").read_text())
+    assert (tokenizer["truncation"], tokenizer["padding"]) == (None, None)
+
+
+@pytest.mark.slow
+def test_encoder_and_decoder_give_the_logits_alone(exported: Any) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(exported("t5", "question_answering") / "model.onnx"))
+    assert [each.name for each in session.get_outputs()] == ["start_logits", "end_logits"]
+
+
+def test_8_bits_are_smaller_and_their_agreement_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = export_onnx(run, int8=True)
+    assert result.folder == run / "onnx-int8"
+    assert files(result.folder) == {"model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json"}
+    import onnx
+
+    kinds = {node.op_type for node in onnx.load(str(result.folder / "model.onnx")).graph.node}
+    assert "MatMulInteger" in kinds or "DynamicQuantizeMatMul" in kinds
+    monkeypatch.setattr(export, "agreement", lambda one, other: 0.987)
+    result = export_onnx(run, int8=True, overwrite=True)
+    assert result.notes == (
+        f"warning: with 8-bit weights 98.7% of 10 validation rows of {run} are predicted as in torch, less than 99%; "
+        "export without --int8 where that is not good enough",
+    )
+
+
+def test_models_of_plain_transformers(stock: Any, tmp_path: Path) -> None:
+    folder = stock("bert", "AutoModelForSequenceClassification", num_labels=3)
+    result = export_onnx(folder, tmp_path / "deep" / "out")
+    assert result.checked_on == "12 built-in texts"
+    ours = textxfer.pipeline(result.folder, backend="onnx")("the film was a delight", top_k=None)
+    theirs = textxfer.pipeline(folder)("the film was a delight", top_k=None)
+    assert [each["label"] for each in ours] == [each["label"] for each in theirs]
+    assert [each["score"] for each in ours] == pytest.approx([each["score"] for each in theirs], abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["distilbert", "roberta", "mpnet", "electra", "deberta-v2", "modernbert"])
+def test_other_families(family: str, stock: Any, tmp_path: Path) -> None:
+    assert export_onnx(stock(family, "AutoModelForSequenceClassification"), tmp_path / "x").difference < 1e-4
+
+
+# --- what it is checked on
+
+
+def test_rows_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"body": f"text {number}", "other": 1}) + "\n" for number in range(2500)))
+    found = rows_to_check("x", Sentiment(), path, {"text": "body"})
+    assert found.what == f"rows of {path}"
+    assert len(found.rows) == 1250, "every second one"
+    assert found.rows[1] == {"text": "text 2"}
+    with pytest.raises(DataError, match="unknown column `text`"):
+        rows_to_check("x", Sentiment(), path)
+    with pytest.raises(DataError, match="the model has no use for --question"):
+        rows_to_check("x", Sentiment(), path, {"text": "body", "question": "body"})
+
+
+def test_questions_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in questions()))
+    assert rows_to_check("x", QuestionAnswering(), path).rows[0].keys() == {"question", "context"}
+    assert rows_to_check("x", QuestionAnswering()).what == "built-in texts"
+
+
+def test_run_whose_rows_are_gone(trained: Any) -> None:
+    found = rows_to_check(str(trained() / "model"), Sentiment())
+    assert found.what == "built-in texts"
+    assert found.notes[0].startswith(f"the rows of {trained()} cannot be read: ")
+
+
+# --- what is refused
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_model_without_a_head(bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="has no classification or question answering head"):
+        export_onnx(bert, tmp_path / "x")
+    assert left(tmp_path) == []
+
+
+def test_family_that_is_not_known(stock: Any, tmp_path: Path) -> None:
+    folder = stock("bert", "AutoModelForSequenceClassification")
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "xlnet"}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="is of the family 'xlnet'; textxfer knows: bert, "):
+        export_onnx(folder, tmp_path / "x")
+
+
+def test_model_that_the_exporter_does_not_take(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no such operator\nand a long story")
+
+    monkeypatch.setattr(export, "write_graph", fail)
+    with pytest.raises(CheckpointError) as error:
+        export_onnx(trained(), tmp_path / "x")
+    what = "a BertForSequenceClassification cannot be exported: no such operator"
+    assert str(error.value) == f"{trained()}: {what}"
+    assert left(tmp_path) == []
+
+
+def test_graph_that_is_not_the_same(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from textxfer.serving.onnx_backend import OnnxBackend
+
+    def shifted(self: OnnxBackend, task: Any, batch: Any) -> dict[str, np.ndarray]:
+        return {name: array + 2e-4 for name, array in given(self, task, batch).items()}
+
+    given = OnnxBackend.outputs
+    monkeypatch.setattr(OnnxBackend, "outputs", shifted)
+    with pytest.raises(CheckpointError, match=r"its logits differ from torch's by up to 0\.0002 \(more than 0\.0001\)"):
+        export_onnx(trained(), tmp_path / "x")
+    assert left(tmp_path) == []
+
+
+def test_folder_that_cannot_be_written(trained: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(OutputError, match=r"file/x: cannot be written: Not a directory"):
+        export_onnx(trained(), tmp_path / "file" / "x")
+    assert left(tmp_path) == ["file"]
+
+
+def test_folder_of_something_else_is_not_touched(trained: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for place in (tmp_path, trained() / "model", tmp_path / "notes.txt"):
+        with pytest.raises(OutputError, match="is there, but is no exported model; nothing of it is touched"):
+            export_onnx(trained(), place, overwrite=True)
+    with pytest.raises(OutputError, match="is no folder that the exported model could go into; name one by -o"):
+        export_onnx("someone/model")
+
+
+def test_packages_that_are_not_installed(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = importlib.util.find_spec
+    gone = ("onnx", "onnxscript")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in gone else there(name))
+    with pytest.raises(MissingExtra) as error:
+        export_onnx(trained(), tmp_path / "x")
+    assert str(error.value) == "exporting needs onnx, onnxscript: pip install 'textxfer[onnx]'"

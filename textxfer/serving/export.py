@@ -1,0 +1,227 @@
+"""`export_onnx`: a trained model as a folder for ONNX Runtime, checked against torch before it is there."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textxfer.data.batching import collate, padded, sorted_batches
+from textxfer.data.tokenizer import PlainTokenizer
+from textxfer.errors import CheckpointError, MissingExtra, OutputError
+from textxfer.modeling.checkpoint import WEIGHTS, Checkpoint, first_line, open_checkpoint
+from textxfer.modeling.quiet import quiet_transformers
+from textxfer.modeling.saving import replace_folder
+from textxfer.records import Predictions, Table
+from textxfer.serving._checked_on import Checked, built_in, rows_to_check
+from textxfer.serving._graph import quantise_graph, write_graph
+from textxfer.serving.engine import Engine, load_engine, open_engine
+from textxfer.serving.onnx_backend import GRAPH, INSIDE, OnnxBackend, noted_tokenizer
+from textxfer.serving.torch_backend import TorchBackend
+from textxfer.training.disk import reason
+
+LARGEST_DIFFERENCE = 1e-4
+"""Between a logit of torch and one of ONNX Runtime; and 1e-5 of the logit, which is what fp32 leaves of large ones."""
+RELATIVE = 1e-5
+LEAST_AGREEMENT = 0.99
+ROWS_FOR_LOGITS = 256
+BATCH_TOKENS = 1024
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An exported model and how it was checked.
+
+    Attributes:
+        folder: Where it is.
+        checked_on: What it was checked on: "872 validation rows of runs/a".
+        difference: The largest between a logit of torch and one of the fp32 graph.
+        agreement: Share of the rows for which the exported model predicts the same as torch in fp32.
+        size: Of the graph in bytes.
+        notes: What the user should know, a sentence each.
+    """
+
+    folder: Path
+    checked_on: str
+    difference: float
+    agreement: float
+    size: int
+    notes: tuple[str, ...]
+
+
+def export_onnx(
+    model: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    int8: bool = False,
+    data: str | os.PathLike[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+) -> ExportResult:
+    """Writes a model for ONNX Runtime: `textxfer.pipeline(folder, backend="onnx")`.
+
+    The graph's logits are compared with torch's on real rows, 1e-4 apart at most, or nothing is written. The rows are
+    those of `data`, else the validation (test, training) rows of the run that the model is of, else built-in texts.
+
+    Args:
+        model: A run, a model's folder or a Hub id, as for `textxfer.pipeline`.
+        folder: Where to. Default: `onnx` in the model's folder (`onnx-int8` for 8 bits).
+        int8: Weights as 8-bit integers: a quarter of the size, often faster, not quite the same predictions.
+        data: A file, or a folder with a file for each split, to check on.
+        columns: Its names of the task's columns, where they differ: {"text": "review"}.
+        overwrite: Replace an exported model that is there.
+
+    Returns:
+        What was written; `notes` has a warning where 8 bits agree on less than 99 % of the rows.
+
+    Raises:
+        CheckpointError: The model is not there, has no head, or cannot be exported faithfully.
+        DataError: `data` cannot be used.
+        MissingExtra: A package is not installed.
+        OutputError: The folder is there already, or cannot be written.
+    """
+    check_packages()
+    name = os.fspath(model)
+    place = _place(name, folder, int8, overwrite)
+    with _folder_beside(place) as made:
+        checkpoint = open_checkpoint(name)
+        source = load_engine(checkpoint, device="cpu")
+        checked = rows_to_check(name, source.task, Path(data) if data is not None else None, columns)
+        _write(source, checkpoint, made)
+        difference = _largest_difference(source, _open(made), checked, name)
+        if int8:
+            quantise_graph(made / GRAPH)
+        found = agreement(source.predict(checked.rows), _open(made).predict(checked.rows))
+        size = sum(path.stat().st_size for path in made.glob(f"{GRAPH}*"))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        replace_folder(made, place)
+    notes = list(checked.notes)
+    if found < LEAST_AGREEMENT:
+        notes.append(
+            f"warning: with 8-bit weights {found:.1%} of {len(checked.rows)} {checked.what} are predicted as in torch, "
+            f"less than {LEAST_AGREEMENT:.0%}; export without --int8 where that is not good enough"
+        )
+    return ExportResult(place, f"{len(checked.rows)} {checked.what}", difference, found, size, tuple(notes))
+
+
+def check_packages() -> None:
+    """Checks that all is there that exporting needs.
+
+    Raises:
+        MissingExtra: It is not.
+    """
+    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise MissingExtra(f"exporting needs {', '.join(missing)}: pip install 'textxfer[onnx]'")
+
+
+def agreement(one: Predictions, other: Predictions) -> float:
+    """Gives the share of rows for which two models predict the same: the label, the set of labels, or the answer."""
+    same = [str(first) == str(second) for first, second in zip(one.predicted, other.predicted, strict=True)]
+    return sum(same) / len(same)
+
+
+def _place(model: str, folder: str | os.PathLike[str] | None, int8: bool, overwrite: bool) -> Path:
+    """Says where the exported model goes, and checks that it may."""
+    inside = f"{INSIDE}-int8" if int8 else INSIDE
+    if folder is None and not Path(model).expanduser().is_dir():
+        raise OutputError(f"{model}: is no folder that the exported model could go into; name one by -o")
+    place = Path(folder) if folder is not None else Path(model).expanduser() / inside
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        return place
+    weights = any((place / file).exists() for file in WEIGHTS)
+    if not place.is_dir() or not (place / GRAPH).is_file() or weights:
+        raise OutputError(f"{place}: is there, but is no exported model; nothing of it is touched: name another by -o")
+    if not overwrite:
+        raise OutputError(f"{place}: holds an exported model; --overwrite replaces it, or name another by -o")
+    return place
+
+
+@contextmanager
+def _folder_beside(place: Path) -> Iterator[Path]:
+    """Gives an empty folder on the same disk, which is gone afterwards if nobody moved it.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    near = next((parent for parent in place.absolute().parents if parent.exists()), Path.cwd())
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=near) as temporary:
+            made = Path(temporary) / place.name
+            made.mkdir()
+            yield made
+    except OSError as error:
+        raise OutputError(f"{place}: cannot be written: {reason(error)}") from error
+
+
+def _open(folder: Path) -> Engine:
+    return open_engine(str(folder), backend="onnx")
+
+
+def _write(source: Engine, checkpoint: Checkpoint, folder: Path) -> None:
+    """Writes the graph, the tokenizer and how to use them.
+
+    Raises:
+        CheckpointError: The exporter does not know such a model.
+    """
+    import numpy as np
+
+    assert isinstance(source.backend, TorchBackend)
+    model: Any = source.backend.model
+    tokenizer = checkpoint.tokenizer
+    encoded = source.task.encode(Table.of(built_in(source.task).rows[:3]), tokenizer, None)
+    batch = collate(encoded, np.arange(min(len(encoded), 3)), pad_token_id=tokenizer.pad_token_id)
+    try:
+        write_graph(model, batch.inputs(), source.task.outputs, folder / GRAPH)
+    except OSError:
+        raise
+    except Exception as error:  # the exporter has an error for each way in which a model surprises it
+        kind = type(model).__name__
+        raise CheckpointError(f"{checkpoint.id}: a {kind} cannot be exported: {first_line(error)}") from error
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    config = copy.deepcopy(model.config)
+    noted = noted_tokenizer(PlainTokenizer.of(tokenizer))
+    config.textxfer = source.task.settings() | checkpoint.settings | {"tokenizer": noted}
+    with quiet_transformers():
+        tokenizer.save_pretrained(folder)
+        config.save_pretrained(folder)
+
+
+def _largest_difference(source: Engine, exported: Engine, checked: Checked, name: str) -> float:
+    """Gives the largest difference between the logits of two backends, over real rows and built-in ones.
+
+    Raises:
+        CheckpointError: It is too large.
+    """
+    import numpy as np
+    import torch
+
+    assert isinstance(source.backend, TorchBackend)
+    assert isinstance(exported.backend, OnnxBackend)
+    step = -(-len(checked.rows) // ROWS_FOR_LOGITS)
+    largest = 0.0
+    for rows in (checked.rows[::step], built_in(source.task).rows):
+        encoded = source.task.encode(Table.of(rows), source.tokenizer, None)
+        for indices in sorted_batches(encoded.lengths, BATCH_TOKENS):
+            batch = collate(encoded, indices, pad_token_id=source.backend.pad_token_id)
+            with torch.inference_mode():
+                output = source.backend.model(**batch.inputs())
+            plain = padded(encoded, indices, pad_token_id=source.backend.pad_token_id)
+            for key, found in exported.backend.outputs(source.task, plain).items():
+                expected = getattr(output, key).numpy()
+                apart = np.abs(found - expected)
+                largest = max(largest, float(apart.max()))
+                if not (apart <= LARGEST_DIFFERENCE + RELATIVE * np.abs(expected)).all():
+                    raise CheckpointError(
+                        f"{name}: the exported model is not the same: its {key} differ from torch's by up to "
+                        f"{float(apart.max()):.2g} (more than {LARGEST_DIFFERENCE:g}); nothing was written"
+                    )
+    return largest
