@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", metavar="K", type=_count, help="labels a row, best first; default: 1")
     parser.add_argument("--columns", metavar="A,B", default="all", help="columns to copy; default: all; or none")
     parser.add_argument("--format", metavar="KIND", help="of FILE; default: by its ending, for stdin jsonl")
+    parser.add_argument("--backend", choices=["torch", "onnx"], default="torch", help="onnx: an exported model")
     parser.add_argument("--precision", choices=["fp32", "auto"], default="fp32", help="auto: bf16 where it is fast")
     parser.add_argument("--batch-tokens", metavar="N", type=_count, help="padded tokens of a batch; default: by device")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is")
@@ -52,6 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
             top_k=arguments.top_k,
             columns=columns if columns in ("all", "none") else columns.split(","),
             file_format=arguments.format,
+            backend=arguments.backend,
             precision=arguments.precision,
             batch_tokens=arguments.batch_tokens,
             device=arguments.device,

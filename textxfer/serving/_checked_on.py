@@ -125,8 +125,8 @@ def _chosen(splits: Splits) -> tuple[str, Split]:
 
 def _rows(task: Task, split: Split) -> list[dict[str, str]]:
     """Gives as many rows as are looked at, from all over the split."""
-    step = -(-len(split) // MOST_ROWS)
-    rows = split.rows.select(range(0, len(split), step))
+    count = min(len(split), MOST_ROWS)
+    rows = split.rows.select([number * len(split) // count for number in range(count)])
     wanted = [name for name in (*_needed(task), *_optional(task)) if name in rows.column_names]
     found: list[dict[str, str]] = rows.select_columns(wanted).to_list()
     return found

@@ -19,7 +19,7 @@ MOST_BYTES = 1_900_000_000
 """Of weights in the graph's own file; protobuf holds 2 GB, and what is larger gets a file beside it."""
 
 
-def write_graph(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str], path: Path) -> None:
+def write_graph(model: Any, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str], path: Path) -> None:
     """Writes a model as an ONNX graph for batches of any number of examples and any length.
 
     Args:
@@ -59,7 +59,7 @@ def quantise_graph(path: Path) -> None:
         model = onnx.load(str(path))
         # The shapes that the exporter noted are those of before; ONNX Runtime finds them anew.
         del model.graph.value_info[:]
-        beside = model.ByteSize() > MOST_BYTES
+        beside = path.with_name(f"{path.name}.data").exists()
         whole = path.with_name("whole.onnx")
         onnx.save(model, str(whole), save_as_external_data=beside, location=f"{whole.name}.data")
         for old in path.parent.glob(f"{path.name}*"):

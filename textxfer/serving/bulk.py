@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from textxfer.errors import DataError, Interrupted, OutputError, TextxferError, shortened
-from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
+from textxfer.serving._known_model import known_model
 from textxfer.serving._outputs import Csv, JsonLines, LinesFile, LinesStream, Output, ParquetParts, Record
 from textxfer.serving._results import Results, Wanted
-from textxfer.serving._saved import task_of_model
 from textxfer.serving._unfinished import Done, Unfinished
-from textxfer.serving.engine import Engine, open_engine
+from textxfer.serving.engine import Engine
 from textxfer.sources.streams import Row, Stream, open_stream
 from textxfer.training.disk import reason
 
@@ -63,6 +62,7 @@ def predict_file(
     top_k: int | None = None,
     columns: Sequence[str] | Literal["all", "none"] = "all",
     file_format: str | None = None,
+    backend: Literal["torch", "onnx"] = "torch",
     precision: Literal["fp32", "auto"] = "fp32",
     batch_tokens: int | None = None,
     device: str | torch.device | None = None,
@@ -90,7 +90,8 @@ def predict_file(
         top_k: How many labels, best first. Default: 1, or those that apply.
         columns: Columns of the input to copy.
         file_format: csv, tsv, jsonl, txt, json or parquet. Default: by the file's ending; jsonl for a stream.
-        precision: fp32, or `auto`: bf16 where the device does it well.
+        backend: torch, or `onnx` for a model that `textxfer export` wrote.
+        precision: fp32, or `auto`: bf16 where the device does it well; for torch.
         batch_tokens: Padded tokens of a batch. Default: by device.
         device: Default: CUDA, then MPS, else the CPU.
         skip_bad: Give rows that cannot be used (no text, a line that is no row) null predictions instead of stopping.
@@ -106,7 +107,7 @@ def predict_file(
         Interrupted: Ctrl-C; what is done is kept.
     """
     wanted = Wanted(text, text_pair, question, context, top_k, columns)
-    how = _How(file_format, precision, batch_tokens, device, skip_bad, harmless, resume, overwrite, on_rows)
+    how = _How(file_format, backend, precision, batch_tokens, device, skip_bad, harmless, resume, overwrite, on_rows)
     return _predict(os.fspath(model), _path(file), _path(output), wanted, how)
 
 
@@ -115,6 +116,7 @@ class _How:
     """In which way to predict; see `predict_file`."""
 
     file_format: str | None
+    backend: Literal["torch", "onnx"]
     precision: Literal["fp32", "auto"]
     batch_tokens: int | None
     device: str | torch.device | None
@@ -138,14 +140,16 @@ def _predict(model: str, source: Path | BinaryIO, target: Path | BinaryIO, wante
         if stream.problems and not how.skip_bad:
             raise DataError(*stream.problems)
         wanted.check(stream)
-        checkpoint = open_checkpoint(model)
-        results = wanted.results(task_of_model(checkpoint), stream, mixed=place is None or place.kind == "jsonl")
+        opened = known_model(
+            model, how.backend, device=how.device, precision=how.precision, batch_tokens=how.batch_tokens
+        )
+        results = wanted.results(opened.task, stream, mixed=place is None or place.kind == "jsonl")
         done = Done()
         if place is not None:
             settings = {"precision": how.precision, "harmless": how.harmless}
-            done = place.found({"model": _fingerprint(checkpoint), **results.identity(), **settings})
+            done = place.found({"model": opened.fingerprint, **results.identity(), **settings})
         digest = _skip(stream, done, target)
-        engine = open_engine(model, device=how.device, precision=how.precision, batch_tokens=how.batch_tokens)
+        engine = opened.load()
         loaded = time.monotonic()
         end = _Job(engine, stream, results, place, target, digest, how).run(done)
     now = time.monotonic()
@@ -165,18 +169,6 @@ def _place(source: Path | BinaryIO, target: Path | BinaryIO, how: _How) -> Unfin
     if how.harmless and (place is None or place.kind != "csv"):
         raise OutputError("--harmless is for .csv, which spreadsheets open; name such a file by -o")
     return place
-
-
-def _fingerprint(checkpoint: Checkpoint) -> str:
-    """Gives the SHA-256 of a model's files, or its commit on the Hub."""
-    if checkpoint.revision is not None:
-        return f"{checkpoint.location}@{checkpoint.revision}"
-    digest = hashlib.sha256()
-    for path in sorted(Path(checkpoint.location).iterdir()):
-        if path.suffix in (".json", ".safetensors"):
-            with path.open("rb") as file:
-                digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _skip(stream: Stream, done: Done, target: Any) -> Any:

@@ -107,12 +107,12 @@ def open_exported(name: str, *, device: Any = None, batch_tokens: int | None = N
     if provider not in runtime.get_available_providers():
         raise TextxferError(f"device {device}: ONNX Runtime cannot use it here; leave it out for the CPU")
     config = _config(name, folder / CONFIG)
-    settings = config["textxfer"]
-    names = {int(number): label for number, label in config.get("id2label", {}).items()}
+    settings, names = config["textxfer"], config["id2label"]
     task = noted_task(name, settings, len(names))
-    labels = None if task.predicts == "answers" else LabelSet(tuple(names[number] for number in sorted(names)))
+    labels = None if task.predicts == "answers" else LabelSet(tuple(names[number] for number in sorted(names, key=int)))
     tokenizer = _tokenizer(name, folder / TOKENIZER, settings)
-    session = _session(name, folder / GRAPH, provider, task)
+    session = _session(name, folder / GRAPH, provider)
+    _check_outputs(name, session, task, labels)
     backend = OnnxBackend(session, tokenizer.pad_token_id, batch_tokens or TOKENS_ON_CPU)
     return Exported(task, labels, tokenizer, backend, noted_conformal(name, settings))
 
@@ -160,6 +160,9 @@ def _config(name: str, path: Path) -> dict[str, Any]:
             f"{name}: its {CONFIG} does not say how to use it (no `textxfer` in it); export the model by `textxfer "
             "export MODEL --onnx`"
         )
+    names = config.setdefault("id2label", {})
+    if not isinstance(names, dict) or not all(number.isdecimal() for number in names):
+        raise CheckpointError(f"{name}: `id2label` in its {CONFIG} names no labels by number: {names!r:.80}")
     return config
 
 
@@ -179,17 +182,23 @@ def _tokenizer(name: str, path: Path, settings: Mapping[str, Any]) -> PlainToken
     return PlainTokenizer(backend, int(pad), unknown, special, segments)
 
 
-def _session(name: str, path: Path, provider: str, task: Task) -> Any:
+def _session(name: str, path: Path, provider: str) -> Any:
     runtime = _runtime()
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)  # as torch does; 0: as many as cores
+    threads = os.environ.get("OMP_NUM_THREADS", "")  # which torch heeds too
+    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0  # 0: as many as there are cores
     options.log_severity_level = 3
     try:
-        session = runtime.InferenceSession(str(path), options, providers=[provider])
+        return runtime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # ONNX Runtime has a kind of its own for each way a file is broken
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{name}: its {GRAPH} cannot be loaded: {reason}; export the model again") from error
-    there = [each.name for each in session.get_outputs()]
+
+
+def _check_outputs(name: str, session: Any, task: Task, labels: LabelSet | None) -> None:
+    """Checks that a graph is one for the task and its labels."""
+    there = {each.name: each.shape for each in session.get_outputs()}
     if missing := [output for output in task.outputs if output not in there]:
         raise CheckpointError(f"{name}: its {GRAPH} gives {', '.join(there)}, not {', '.join(missing)}")
-    return session
+    if labels is not None and (width := there[task.outputs[0]][-1]) != len(labels):
+        raise CheckpointError(f"{name}: its {GRAPH} has {width} labels, and its {CONFIG} names {len(labels)}")

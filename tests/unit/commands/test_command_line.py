@@ -85,6 +85,7 @@ FLAGS = {
         "--top-k",
         "--columns",
         "--format",
+        "--backend",
         "--precision",
         "--batch-tokens",
         "--device",

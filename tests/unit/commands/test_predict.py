@@ -80,6 +80,8 @@ def test_every_flag_reaches_the_work(shell: Shell, trained: Any, model: str, sou
     assert (code, json.loads(out.splitlines()[1])["label"]) == (0, None)
     assert err.startswith("2 rows; 1 without a prediction; ")
     assert shell(*plain, "c.csv", "--device", "cpu", "--precision", "auto", "--batch-tokens", "8")[0] == 0
+    code, _, err = shell(*plain, "d.csv", "--backend", "onnx")
+    assert (code, "has no model.onnx; make it by `textxfer export" in err) == (2, True)
     (tmp_path / "q.jsonl").write_text('{"q": "when?", "c": "the library opens at nine"}\n')
     questions = str(trained("bert", "question_answering"))
     code, out, _ = shell("predict", questions, "q.jsonl", "--question", "q", "--context", "c")

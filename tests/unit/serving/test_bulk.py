@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import textxfer
 from tests.trained import questions, topics
 from tests.unit.serving.conftest import TEXTS, close
+from textxfer.errors import TextxferError
 from textxfer.serving.bulk import predict_file
 from textxfer.serving.engine import open_engine
 from textxfer.sources.files import read_file
@@ -263,3 +264,10 @@ def test_models_that_textxfer_never_saw(stock: Any, tmp_path: Path) -> None:
     model = stock("roberta", "AutoModelForSequenceClassification", num_labels=3)
     predict_file(model, write(tmp_path / "in.csv", ROWS), tmp_path / "out.jsonl")
     assert {row["label"] for row in read(tmp_path / "out.jsonl")} <= {"LABEL_0", "LABEL_1", "LABEL_2"}
+
+
+def test_exported_model_predicts_a_file(exported: Any, varied: Any, predict: Any) -> None:
+    ours, theirs = predict(ROWS, model=exported(), backend="onnx"), predict(ROWS, model=varied())
+    assert close(ours, theirs)
+    with pytest.raises(TextxferError, match="--precision is for torch"):
+        predict(ROWS, model=exported(), backend="onnx", precision="auto")

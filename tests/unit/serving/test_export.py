@@ -14,7 +14,7 @@ import pytest
 import textxfer
 from tests.trained import questions
 from textxfer.errors import CheckpointError, DataError, MissingExtra, OutputError
-from textxfer.serving import export
+from textxfer.serving import _graph, export
 from textxfer.serving._checked_on import rows_to_check
 from textxfer.serving.export import export_onnx
 from textxfer.tasks.question_answering import QuestionAnswering
@@ -110,6 +110,17 @@ def test_8_bits_are_smaller_and_their_agreement_is_told(run: Path, monkeypatch: 
     )
 
 
+def test_weights_too_large_for_the_graph_stand_beside_it(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_graph, "MOST_BYTES", 0)
+    result = export_onnx(trained(), tmp_path / "x", int8=True)
+    assert {"model.onnx", "model.onnx.data"} <= files(result.folder)
+    assert not [name for name in files(result.folder) if name.startswith("whole")]
+    assert result.size == sum((result.folder / name).stat().st_size for name in ("model.onnx", "model.onnx.data"))
+    assert textxfer.pipeline(result.folder, backend="onnx")("rude")[0]["label"] in ("bad", "good")
+
+
 def test_models_of_plain_transformers(stock: Any, tmp_path: Path) -> None:
     folder = stock("bert", "AutoModelForSequenceClassification", num_labels=3)
     result = export_onnx(folder, tmp_path / "deep" / "out")
@@ -134,8 +145,9 @@ def test_rows_of_a_file(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({"body": f"text {number}", "other": 1}) + "\n" for number in range(2500)))
     found = rows_to_check("x", Sentiment(), path, {"text": "body"})
     assert found.what == f"rows of {path}"
-    assert len(found.rows) == 1250, "every second one"
-    assert found.rows[1] == {"text": "text 2"}
+    assert len(found.rows) == 2000
+    assert found.rows[0] == {"text": "text 0"}
+    assert found.rows[-1] == {"text": "text 2498"}, "from all over the file"
     with pytest.raises(DataError, match="unknown column `text`"):
         rows_to_check("x", Sentiment(), path)
     with pytest.raises(DataError, match="the model has no use for --question"):

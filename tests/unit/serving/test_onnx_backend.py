@@ -233,6 +233,7 @@ def test_exported_model_without_the_backend_named(exported: Any) -> None:
         ("config.json", b"{}", "its config.json does not say how to use it"),
         ("config.json", b'{"textxfer": {"task": "sentiment"}}', "`textxfer` in its config.json is not understood"),
         ("config.json", b'{"textxfer": {"task": "stance"}}', "was trained for a task that is not here"),
+        ("config.json", b'{"textxfer": {}, "id2label": ["a"]}', "`id2label` in its config.json names no labels by "),
     ],
 )
 def test_damaged_files(file: str, content: bytes | None, message: str, exported: Any, tmp_path: Path) -> None:
@@ -250,6 +251,14 @@ def test_graph_of_another_task(exported: Any, tmp_path: Path) -> None:
     folder = edited(exported(), tmp_path / "x")
     shutil.copy(exported("bert", "question_answering") / "model.onnx", folder / "model.onnx")
     with pytest.raises(CheckpointError, match=r"its model\.onnx gives start_logits, end_logits, not logits"):
+        textxfer.pipeline(folder, backend="onnx")
+
+
+def test_labels_that_the_graph_does_not_have(exported: Any, tmp_path: Path) -> None:
+    folder = edited(exported(), tmp_path / "x")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": {"0": "a", "1": "b", "2": "c"}}))
+    with pytest.raises(CheckpointError, match=r"its model\.onnx has 2 labels, and its config\.json names 3"):
         textxfer.pipeline(folder, backend="onnx")
 
 
