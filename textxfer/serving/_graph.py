@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,28 +48,77 @@ def write_graph(model: Any, inputs: Mapping[str, torch.Tensor], outputs: Sequenc
         onnx_ir.save(program, str(path), external_data=beside)
 
 
-def quantise_graph(path: Path) -> None:
-    """Turns the weights of a graph's matrix products into 8-bit integers, in place.
+@dataclass(frozen=True)
+class Rounding:
+    """Which weights become 8-bit integers.
 
-    What goes through the products is turned into 8-bit integers too, when the model runs.
+    Attributes:
+        embeddings: Whether those of the embeddings do; one scale serves the whole table, so they lose the most.
+        narrowing: Whether those of products that give fewer numbers than they take do: the second half of a
+            feed-forward layer, whose inputs have outliers, and the head.
+        what: Says what stays fp32; "" where nothing does.
+    """
+
+    embeddings: bool
+    narrowing: bool
+    what: str
+
+
+ROUNDINGS = (
+    Rounding(True, True, ""),
+    Rounding(False, True, "the embeddings"),
+    Rounding(True, False, "the head and the narrowing half of each feed-forward layer"),
+    Rounding(False, False, "the embeddings, the head and the narrowing half of each feed-forward layer"),
+)
+"""From the smallest graph to the most faithful."""
+
+
+def quantise_graph(source: Path, target: Path, rounding: Rounding) -> None:
+    """Writes a graph again with 8-bit integers as weights of its matrix products, a scale for each column.
+
+    What goes through the products is rounded to 8 bits too, when the model runs.
+
+    Args:
+        source: The graph in fp32.
+        target: Where to.
+        rounding: Which of them.
     """
     with _quiet():
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        model = onnx.load(str(path))
+        model = onnx.load(str(source))
         # The shapes that the exporter noted are those of before; ONNX Runtime finds them anew.
         del model.graph.value_info[:]
-        beside = path.with_name(f"{path.name}.data").exists()
-        whole = path.with_name("whole.onnx")
-        onnx.save(model, str(whole), save_as_external_data=beside, location=f"{whole.name}.data")
-        for old in path.parent.glob(f"{path.name}*"):
+        beside = source.with_name(f"{source.name}.data").exists()
+        kept = [] if rounding.narrowing else _narrowing(model)
+        bare = target.with_name("bare.onnx")
+        onnx.save(model, str(bare), save_as_external_data=beside, location=f"{bare.name}.data")
+        for old in target.parent.glob(f"{target.name}*"):
             old.unlink()
         quantize_dynamic(
-            str(whole), str(path), weight_type=QuantType.QInt8, per_channel=True, use_external_data_format=beside
+            str(bare),
+            str(target),
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=None if rounding.embeddings else ["MatMul", "Gemm"],
+            nodes_to_exclude=kept,
+            use_external_data_format=beside,
         )
-        for old in path.parent.glob(f"{whole.name}*"):
+        for old in bare.parent.glob(f"{bare.name}*"):
             old.unlink()
+
+
+def _narrowing(model: Any) -> list[str]:
+    """Gives the names of the matrix products with more inputs than outputs."""
+    shapes = {weight.name: list(weight.dims) for weight in model.graph.initializer}
+    found = []
+    for node in model.graph.node:
+        shape = shapes.get(node.input[1], ()) if node.op_type in ("MatMul", "Gemm") else ()
+        turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+        if len(shape) == 2 and (shape[1] > shape[0] if turned else shape[0] > shape[1]):
+            found += [node.name, f"{node.name}_MatMul"]  # which ONNX Runtime makes of a Gemm
+    return found
 
 
 @contextmanager

@@ -15,9 +15,8 @@ from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.device import best_device, has_fast_bf16
 from textxfer.records import Predictions
 from textxfer.serving._checked_on import rows_to_check
-from textxfer.serving._graph import quantise_graph
 from textxfer.serving.engine import Engine, load_engine, open_engine
-from textxfer.serving.export import LEAST_AGREEMENT, agreement, check_packages, export_onnx
+from textxfer.serving.export import LEAST_AGREEMENT, agreement, check_packages, export_onnx, round_weights
 from textxfer.serving.onnx_backend import GRAPH
 from textxfer.serving.torch_backend import TorchBackend
 
@@ -106,17 +105,18 @@ def benchmark(
         plain, small = Path(temporary) / "onnx", Path(temporary) / "int8"
         export_onnx(name, plain, data=data, columns=columns)
         shutil.copytree(plain, small)
-        quantise_graph(small / GRAPH)
+        _, note = round_weights(small, engines["torch fp32"].predict(checked.rows), checked)
         for way, folder in (("onnx", plain), ("onnx int8", small)):
             engines[way] = open_engine(str(folder), backend="onnx")
             sizes[way] = sum(path.stat().st_size for path in folder.glob(f"{GRAPH}*"))
         timed = _timed(engines, checked.rows, tell)
+    notes = (*checked.notes, *([f"onnx int8: {note}"] if note is not None else []))
     count, expected = len(checked.rows), timed["torch fp32"].predictions
     ways = tuple(
         Measured(way, count / found.seconds, agreement(expected, found.predictions), sizes[way])
         for way, found in timed.items()
     )
-    return Benchmark(ways, count, f"{count} {checked.what}", str(device), checked.notes)
+    return Benchmark(ways, count, f"{count} {checked.what}", str(device), notes)
 
 
 @dataclass(frozen=True)
