@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a run, a model's folder, or a Hub id")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1, this machine")
     parser.add_argument("--port", metavar="N", type=_port, default=8000, help="default: 8000; 0 takes a free one")
+    parser.add_argument("--backend", choices=["torch", "onnx"], default="torch", help="onnx: an exported model")
     parser.add_argument("--precision", choices=["fp32", "auto"], default="fp32", help="auto: bf16 where it is fast")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is")
     parser.add_argument("--batch-tokens", metavar="N", type=_count, help="padded tokens of a batch; default: by device")
@@ -48,6 +49,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if missing:
         raise MissingExtra(f"serve: {missing[0]} is not installed; pip install 'textxfer[serve]'")
     token = _token()
+    if arguments.backend == "onnx" and arguments.precision != "fp32":
+        raise TextxferError("--precision is for torch; an exported model has the precision it was exported with")
     from textxfer.serving.server import address, listen
 
     limits = _limits(arguments)
@@ -59,9 +62,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
         pipe = pipeline(
             arguments.model,
+            backend=arguments.backend,
             device=arguments.device,
             precision=arguments.precision,
-            batch_tokens=arguments.batch_tokens or _batch_tokens(arguments.device),
+            batch_tokens=arguments.batch_tokens or _batch_tokens(arguments.backend, arguments.device),
         )
         name = _name(arguments.model)
         app = create_app(pipe, name=name, limits=limits, token=token, batch_texts=arguments.batch_texts)
@@ -89,8 +93,10 @@ def _token() -> str | None:
     return token
 
 
-def _batch_tokens(device: str | None) -> int | None:
+def _batch_tokens(backend: str, device: str | None) -> int | None:
     """Gives the padded tokens of a batch; None: as many as the device does best with."""
+    if backend == "onnx" and device is None:
+        return BATCH_TOKENS_ON_CPU
     from textxfer.modeling.device import best_device
 
     kind = device.partition(":")[0] if device is not None else best_device().type

@@ -104,6 +104,7 @@ FLAGS = {
         "model",
         "--host",
         "--port",
+        "--backend",
         "--precision",
         "--device",
         "--batch-tokens",

@@ -114,6 +114,28 @@ def test_nothing_heavy_is_imported_and_nothing_printed(task: str, exported: Any,
     assert close(told["found"], textxfer.pipeline(varied("bert", task))(rows))
 
 
+SERVED = """
+import json, sys, textxfer
+from fastapi.testclient import TestClient
+from textxfer.serving._limits import Limits
+from textxfer.serving.app import create_app
+pipe = textxfer.pipeline(sys.argv[1], backend="onnx")
+with TestClient(create_app(pipe, name="x", limits=Limits(), token=None, batch_texts=8)) as client:
+    found = client.post("/predict", json={"texts": ["rude", "a delight"]}).json()["predictions"]
+heavy = {"torch", "transformers", "datasets"} & set(sys.modules)
+print(json.dumps({"found": found, "heavy": sorted(heavy)}))
+"""
+
+
+def test_server_needs_no_torch_either(exported: Any) -> None:
+    command = [sys.executable, "-c", SERVED, str(exported())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["heavy"] == []
+    assert close(told["found"], textxfer.pipeline(exported(), backend="onnx")(["rude", "a delight"]))
+
+
 # --- the same tokens
 
 FAMILIES = ("bert", "gpt2", "t5")
