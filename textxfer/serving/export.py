@@ -22,7 +22,7 @@ from textxfer.records import Predictions, Table
 from textxfer.serving._checked_on import Checked, built_in, rows_to_check
 from textxfer.serving._graph import ROUNDINGS, quantise_graph, write_graph
 from textxfer.serving.engine import Engine, load_engine, open_engine
-from textxfer.serving.onnx_backend import GRAPH, INSIDE, OnnxBackend, noted_tokenizer
+from textxfer.serving.onnx_backend import CONFIG, GRAPH, INSIDE, OnnxBackend, noted_tokenizer
 from textxfer.serving.torch_backend import TorchBackend
 from textxfer.training.disk import reason
 
@@ -224,7 +224,7 @@ def _write(source: Engine, checkpoint: Checkpoint, folder: Path) -> None:
     config.textxfer = source.task.settings() | checkpoint.settings | {"tokenizer": noted}
     with quiet_transformers():
         tokenizer.save_pretrained(folder)
-        config.save_pretrained(folder)
+        config.to_json_file(folder / CONFIG, use_diff=False)  # the labels too where they bear their usual names
 
 
 def _largest_difference(source: Engine, exported: Engine, checked: Checked, name: str) -> float:
