@@ -15,6 +15,7 @@ from typing import Any
 from textxfer.data.batching import collate, padded, sorted_batches
 from textxfer.data.tokenizer import PlainTokenizer
 from textxfer.errors import CheckpointError, MissingExtra, OutputError
+from textxfer.modeling.build import build
 from textxfer.modeling.checkpoint import WEIGHTS, Checkpoint, first_line, open_checkpoint
 from textxfer.modeling.quiet import quiet_transformers
 from textxfer.modeling.saving import replace_folder
@@ -205,13 +206,14 @@ def _write(source: Engine, checkpoint: Checkpoint, folder: Path) -> None:
     """
     import numpy as np
 
-    assert isinstance(source.backend, TorchBackend)
-    model: Any = source.backend.model
-    tokenizer = checkpoint.tokenizer
-    encoded = source.task.encode(Table.of(built_in(source.task).rows[:3]), tokenizer, None)
+    task, tokenizer = source.task, checkpoint.tokenizer
+    several = task.predicts == "label sets"
+    # The stock modules: what runs in torch may have been made over for this machine.
+    model: Any = build(checkpoint, task.auto_class, source.labels, multi_label=several).model.eval()
+    encoded = task.encode(Table.of(built_in(task).rows[:3]), tokenizer, None)
     batch = collate(encoded, np.arange(min(len(encoded), 3)), pad_token_id=tokenizer.pad_token_id)
     try:
-        write_graph(model, batch.inputs(), source.task.outputs, folder / GRAPH)
+        write_graph(model, batch.inputs(), task.outputs, folder / GRAPH)
     except OSError:
         raise
     except Exception as error:  # the exporter has an error for each way in which a model surprises it
