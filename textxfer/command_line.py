@@ -30,9 +30,9 @@ def run_command(execute: Callable[[argparse.Namespace], int], arguments: argpars
         return 141
 
 
-def add_recipe_arguments(parser: argparse.ArgumentParser, example: str) -> None:
+def add_recipe_arguments(parser: argparse.ArgumentParser, example: str, what: str = "a recipe (YAML)") -> None:
     """Adds the arguments of a command that takes a recipe: the file, and fields to change."""
-    parser.add_argument("recipe", help="a recipe (YAML)")
+    parser.add_argument("recipe", help=what)
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=f"fields to change: {example}")
 
 

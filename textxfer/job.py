@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from textxfer.data.findings import Findings
     from textxfer.evaluation.overfitting import Overfitting
+    from textxfer.evaluation.suspects import Suspects
     from textxfer.modeling.lora import Updates
     from textxfer.recipe.schema import Recipe
     from textxfer.training.assemble import Prepared, Training
@@ -55,6 +56,7 @@ class Job:
         updates = self._settle_weights()
         conclusion, metrics = self._conclude(earlier)
         on_main(self.accelerator, lambda: self._write(conclusion, metrics, updates))
+        on_main(self.accelerator, self._look_for_suspects)
         on_main(self.accelerator, lambda: report(self.keeper.folder, self.observers))
         return metrics
 
@@ -193,6 +195,33 @@ class Job:
             tokenizer=checkpoint.tokenizer,
         )
 
+    def _look_for_suspects(self) -> None:
+        """Lists training rows whose label is probably wrong; the run has finished, and stands whatever comes of it."""
+        from textxfer.evaluation.suspects import is_cheap, write
+        from textxfer.training.observers import tell
+        from textxfer.training.run_folder import SUSPECTS
+
+        prepared, wanted = self.prepared, self.recipe.suspects
+        if wanted == "off" or prepared.rows.task.predicts != "labels":
+            return
+        train, labels = prepared.encoded["train"], prepared.rows.labels
+        assert labels is not None
+        epochs = self.keeper.progress.step / prepared.plan.steps_per_epoch
+        if wanted == "auto" and not is_cheap(self.training.model, train, len(labels), self.training.frozen, epochs):
+            return
+        began = time.monotonic()
+        try:
+            found = find_suspects(
+                prepared, autocast=self.accelerator.autocast, between=lambda share: self.stop.check_alone()
+            )
+            write(found, self.keeper.folder.path / SUSPECTS)
+        except Exception as error:
+            tell(self.observers, "on_note", f"no look for suspects ({type(error).__name__}: {error})")
+            return
+        seconds = time.monotonic() - began
+        said = f"about {found.estimated:,} of {found.judged:,} training rows may bear the wrong label"
+        tell(self.observers, "on_note", f"suspects: {said} ({SUSPECTS}; looking took {seconds:.0f} s)")
+
     def _row_ids(self, indices: Any) -> list[str]:
         ids = self.prepared.rows.splits.train.rows["id"]
         return [ids[int(row)] for row in self.prepared.encoded["train"].rows[indices]]
@@ -214,6 +243,39 @@ def look_at(prepared: Prepared, near: bool | None = None, between: Callable[[flo
     near = sum(map(len, splits.values())) <= MOST_NEAR if near is None else near
     most = rows.task.max_length
     return find(rows.splits, rows.labels, max_length=most, truncated=truncated, near=near, between=between)
+
+
+def find_suspects(
+    prepared: Prepared,
+    most: int | None = None,
+    autocast: Callable[[], Any] | None = None,
+    between: Callable[[float], None] | None = None,
+) -> Suspects:
+    """Gives the training rows of a run whose label is probably wrong, by the checkpoint as it was before the run.
+
+    Args:
+        prepared: The run, of one label a text.
+        most: How many to give; default: as many as are estimated to be wrong.
+        autocast: Makes the context for each forward pass; default: fp32.
+        between: Called with the share that is done; may raise to stop.
+    """
+    from textxfer.evaluation.suspects import suspects
+    from textxfer.modeling.build import build
+    from textxfer.modeling.device import best_device
+
+    rows, checkpoint = prepared.rows, prepared.checkpoint
+    assert rows.labels is not None
+    model = build(checkpoint, rows.task.auto_class, rows.labels).model.to(best_device())
+    return suspects(
+        model,
+        prepared.encoded["train"],
+        rows.splits.train.rows,
+        rows.labels,
+        pad_token_id=checkpoint.tokenizer.pad_token_id,
+        most=most,
+        autocast=autocast,
+        between=between,
+    )
 
 
 def report(folder: RunFolder, observers: list[Observer]) -> None:

@@ -137,6 +137,7 @@ def _run_once(
     from textxfer.training.run_folder import RunFolder
 
     folder = RunFolder(recipe.folder, resume=resume, overwrite=overwrite)
+    folder.keeps(recipe.dataset.drop, "dataset.drop")
     try:
         if resume and folder.finished:
             return _finished_before(recipe, folder, told)

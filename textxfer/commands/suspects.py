@@ -12,7 +12,6 @@ from textxfer.errors import OutputError, RecipeError
 
 if TYPE_CHECKING:
     from textxfer.evaluation.suspects import Suspects
-    from textxfer.training.assemble import Prepared
 
 SUMMARY = "list the training rows whose label is probably wrong, to be reviewed"
 
@@ -22,59 +21,51 @@ WIDTH = 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    add_recipe_arguments(parser, "task.max_length=64")
-    parser.add_argument("-o", "--output", type=Path, default=Path("suspects.csv"), metavar="FILE", help="where it goes")
+    add_recipe_arguments(parser, "task.max_length=64", what="a recipe (YAML), or the folder of a finished run")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="where it goes; default: suspects.csv, in a run's own folder"
+    )
     parser.add_argument("--top", type=int, metavar="N", help="how many rows; default: as many as are probably wrong")
     parser.add_argument("--overwrite", action="store_true", help="replace a list that is there")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Writes the list and prints its first rows."""
+    """Writes the list and prints its first rows; the list of a run goes into its report."""
     from textxfer.recipe.loading import load_recipe
+    from textxfer.training.run_folder import METRICS, RECIPE, SUSPECTS
 
-    recipe, path = load_recipe(arguments.recipe, *arguments.overrides), arguments.output
+    place = Path(arguments.recipe)
+    if place.is_dir() and not (place / METRICS).is_file():
+        raise OutputError(f"{place}: holds no finished run ({METRICS} is missing); name one, or a recipe")
+    source, path = (place / RECIPE, place / SUSPECTS) if place.is_dir() else (place, Path(SUSPECTS))
+    recipe, path = load_recipe(source, *arguments.overrides), arguments.output or path
     if arguments.top is not None and arguments.top < 1:
         raise RecipeError(f"--top: must be 1 or more, not {arguments.top}")
     if path.exists() and not arguments.overwrite:
         raise OutputError(
             f"{path}: is there already, perhaps with marks in it; --overwrite replaces it, -o names another"
         )
-    from textxfer.training.assemble import encode_rows
     from textxfer.training.rows import load_rows
 
     rows = load_rows(recipe)
-    if rows.labels is None or getattr(rows.task, "multi_label", False):
-        raise RecipeError(
-            f"{arguments.recipe}: suspects can be found where each row has one label; its task is another"
-        )
-    found = _find(encode_rows(recipe, rows), arguments.top)
+    if rows.task.predicts != "labels":
+        raise RecipeError(f"{source}: suspects can be found where each row has one label; its task is another")
+    from textxfer.commands._progress import progress
     from textxfer.evaluation.suspects import write
+    from textxfer.job import find_suspects
+    from textxfer.training.assemble import encode_rows
 
+    prepared = encode_rows(recipe, rows)
+    with progress("looking for suspects") as between:
+        found = find_suspects(prepared, arguments.top, between=between)
     write(found, path)
     for line in _lines(found, path):
         print(line)
+    if path == place / SUSPECTS:
+        from textxfer.report.html import write_report
+
+        print(write_report(place))
     return 0
-
-
-def _find(prepared: Prepared, most: int | None) -> Suspects:
-    from textxfer.commands._progress import progress
-    from textxfer.evaluation.suspects import suspects
-    from textxfer.modeling.build import build
-    from textxfer.modeling.device import best_device
-
-    rows, checkpoint = prepared.rows, prepared.checkpoint
-    assert rows.labels is not None
-    model = build(checkpoint, rows.task.auto_class, rows.labels).model.to(best_device())
-    with progress("looking for suspects") as between:
-        return suspects(
-            model,
-            prepared.encoded["train"],
-            rows.splits.train.rows,
-            rows.labels,
-            pad_token_id=checkpoint.tokenizer.pad_token_id,
-            most=most,
-            between=between,
-        )
 
 
 def _lines(found: Suspects, path: Path) -> Iterator[str]:
@@ -92,4 +83,5 @@ def _lines(found: Suspects, path: Path) -> Iterator[str]:
         yield f"{each.score:6.3f}  {cell(each.given)} -> {cell(each.suggested)}  {cell(each.id)}  {shown}"
     yield f"\n{path}: {len(found.found):,} rows, the most doubtful first. Write x in the column `drop` of those to"
     yield "leave out, or a number such as 0.3 in `weight` of those that are to count less, and"
-    yield f"`drop: {path.name}` under `dataset:` in the recipe (a path relative to it)."
+    yield f"`drop: {path.name}` under `dataset:` in the recipe (a path relative to it). Mark a copy that lies outside"
+    yield "of run folders: `--overwrite` replaces those as a whole."

@@ -2,7 +2,7 @@
 
 What is drawn is a *unit*: a kind of row (rows with the same reference and the same predictions are one kind), or a
 group of rows that belong together. A draw is how often each unit came, and the scores of a draw follow from sums over
-units. Rows of labels are drawn label by label, so that each draw holds as many rows of a label as the data.
+units.
 
 Letters in shapes: R rows, K units, M rows that describe units, C labels, G runs, S draws.
 """
@@ -22,11 +22,11 @@ from textxfer.records import Predictions
 if TYPE_CHECKING:
     import numpy as np
 
-RARE = 10
-"""Labels with fewer rows are drawn together: a few rows drawn by themselves would show too little spread."""
 SLOW_DRAWS = 500
 """Draws at most for a metric that has neither `each` nor `of_counts` and is computed anew for every draw."""
 CELLS_AT_A_TIME = 1 << 22
+FEW_KINDS = 0.1
+"""Units a row up to which counting each unit's draws at once is faster than drawing row by row."""
 POWER = 0.8
 NO_SPREAD = 1e-12
 
@@ -54,25 +54,27 @@ class _Units:
         rows: Places of the rows that describe the units (M,): one of each kind, or all rows of each group.
         unit: The unit of each of these (M,).
         shares: How often the data hold each unit (K,): the rows of a kind; 1 for a group.
-        strata: The stratum of each unit (K,); as many are drawn from a stratum as it holds.
     """
 
     rows: np.ndarray
     unit: np.ndarray
     shares: np.ndarray
-    strata: np.ndarray
 
     def draw(self, times: int, seed: int, at_a_time: int) -> Iterator[np.ndarray]:
         """Gives how often each unit came in each draw, some draws at a time: (K, at most `at_a_time`)."""
         import numpy as np
 
-        rng = np.random.default_rng(seed)
-        members = [np.flatnonzero(self.strata == stratum) for stratum in np.unique(self.strata)]
+        rng, number, total = np.random.default_rng(seed), len(self.shares), int(self.shares.sum())
+        owners = np.repeat(np.arange(number), self.shares)
         for start in range(0, times, at_a_time):
-            weights = np.empty((len(self.shares), min(at_a_time, times - start)))
-            for units in members:
-                total = self.shares[units].sum()
-                weights[units] = rng.multinomial(total, self.shares[units] / total, size=weights.shape[1]).T
+            here = min(at_a_time, times - start)
+            if number <= FEW_KINDS * total:
+                yield rng.multinomial(total, self.shares / total, size=here).T.astype(float)
+                continue
+            weights = np.empty((number, here))
+            for draw in range(here):
+                drawn = rng.integers(0, total, total, dtype=np.uint32)
+                weights[:, draw] = np.bincount(owners[drawn], minlength=number)
             yield weights
 
 
@@ -242,15 +244,11 @@ def _units(runs: Sequence[Predictions], kind: str, groups: Sequence[Any] | None)
         numbers: dict[Any, int] = {}
         unit = [numbers.setdefault(group, len(numbers)) for group in (range(number) if groups is None else groups)]
         ones = np.ones(len(numbers), np.int64)
-        return _Units(np.arange(number), np.array(unit), ones, np.zeros_like(ones))
+        return _Units(np.arange(number), np.array(unit), ones)
     sides = [runs[0].references, *(run.predicted for run in runs)]
     table = np.column_stack([np.asarray(side, np.int32 if kind == LABELS else np.int8) for side in sides])
     _, rows, shares = np.unique(table, axis=0, return_index=True, return_counts=True)
-    strata = np.zeros(len(rows), np.int64)
-    if kind == LABELS:
-        strata = runs[0].references[rows]
-        strata = np.where(np.bincount(runs[0].references)[strata] < RARE, -1, strata)
-    return _Units(rows, np.arange(len(rows)), shares, strata)
+    return _Units(rows, np.arange(len(rows)), shares)
 
 
 def _tables(predicted: Any, references: Any, units: _Units, num_labels: int) -> tuple[Any, ...]:

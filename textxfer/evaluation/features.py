@@ -27,6 +27,7 @@ def features(
     layers: Sequence[int] | Literal["all"] | None = None,
     dtype: Literal["float32", "float16"] = "float32",
     batch_tokens: int | None = None,
+    autocast: Callable[[], Any] | None = None,
     between: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Gives the pooled hidden states of N examples, in their order, from one pass of the encoder.
@@ -40,6 +41,7 @@ def features(
             alone; "all": each.
         dtype: Of the result.
         batch_tokens: Padded tokens of a batch; halved when memory runs out. Default: by device.
+        autocast: Makes the context for each forward pass; default: the weights' own precision.
         between: Called before each batch with the share that is done, 0 to 1; may raise to stop.
 
     Returns:
@@ -65,6 +67,7 @@ def features(
         bare,
         pad_token_id=pad_token_id,
         batch_tokens=batch_tokens,
+        autocast=autocast,
         batch_of=batch_of,
     )
     return outputs.reduced["features"]

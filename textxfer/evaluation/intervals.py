@@ -44,9 +44,12 @@ def intervals(
 ) -> Intervals:
     """Gives percentile bootstrap intervals of scores (Efron 1979).
 
-    Rows with one label each are drawn label by label: the shares of the labels are taken as given, and only what the
-    model makes of each label is uncertain (labels with fewer than 10 rows are drawn together). Label sets and answers
-    are drawn row by row, and where `groups` are given, group by group. A metric that has neither `each` nor `of_counts`
+    Rows are drawn one by one, and where `groups` are given, group by group. Drawing a fixed number of rows of each
+    label instead takes the labels' shares as known. In simulations (100 to 1,000 rows, two to twenty labels) that was
+    right for test sets that were made so, but where the rows had come at random and the model nearly always said one
+    label, the 95 % intervals of accuracy held the truth 37 to 52 % of the time; drawn one by one, as here, 92 to 95 %.
+    On sets with fixed shares these intervals are a little wide, never too narrow; mean F1 is covered alike by both. A
+    metric that has neither `each` nor `of_counts`
     is computed anew for each draw, with 500 draws at most. Draws that are clearly off the score are centred on it.
 
     Args:

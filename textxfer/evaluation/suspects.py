@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from textxfer.modeling.freezing import Frozen
+
 FOLDS = 5
 """Parts of the rows; each is judged by probes that were fitted on the others."""
 WEIGHTS = (2 / 3, 1 / 3)
@@ -38,6 +40,14 @@ MOST_BYTES = 2**29
 """Of the features; where there are very many rows, fewer layers are taken."""
 MOST_CHARACTERS = 1000
 """Of a text whose spelling is looked at."""
+LEAST_ROWS = 100
+"""Fewer training rows are not looked through unasked: a probe learns too little from them."""
+CHEAP = 2e12
+"""Most floating-point operations of an unasked look: some seconds of a CPU."""
+CHEAP_SHARE = 1 / 8
+"""Of the operations of the training before it."""
+PROBE_PASSES = 1200
+"""Operations a row, value and label of all probes: some 60 iterations of 4 operations in each fold."""
 COLUMNS = ("id", "text", "given", "suggested", "score", "drop", "weight")
 
 
@@ -79,6 +89,28 @@ class Suspects:
     unjudged: tuple[str, ...]
 
 
+def is_cheap(model: torch.nn.Module, encoded: Encoded, num_labels: int, frozen: Frozen, epochs: float) -> bool:
+    """Says whether looking for suspects takes seconds, and little beside the training that was done.
+
+    Counted are two operations a parameter and token forward and four backward, above the embeddings, and the probes'
+    iterations; not the clock, so that a run repeats itself.
+
+    Args:
+        model: Of the run.
+        encoded: The training rows as examples.
+        num_labels: C.
+        frozen: What was not trained; its output is taken as computed once.
+        epochs: That were trained.
+    """
+    config: Any = model.config
+    tokens, width = int(encoded.offsets[-1]), (int(config.num_hidden_layers) + 1) * int(config.hidden_size)
+    whole = sum(size.total for size in frozen.table if size.part != "embeddings")
+    trained = sum(size.trainable for size in frozen.table if size.part != "embeddings")
+    look = 2 * tokens * whole + PROBE_PASSES * len(encoded) * width * num_labels
+    training = 2 * tokens * (whole - trained + 3 * epochs * trained)
+    return len(encoded) >= LEAST_ROWS and look <= CHEAP and look <= CHEAP_SHARE * training
+
+
 def suspects(
     model: torch.nn.Module,
     encoded: Encoded,
@@ -88,6 +120,7 @@ def suspects(
     pad_token_id: int,
     most: int | None = None,
     seed: int = 0,
+    autocast: Callable[[], Any] | None = None,
     between: Callable[[float], None] | None = None,
 ) -> Suspects:
     """Finds the rows of train whose label is probably wrong.
@@ -100,6 +133,7 @@ def suspects(
         pad_token_id: Of the tokenizer.
         most: How many to give; default: as many as are estimated to be wrong.
         seed: Of the parts.
+        autocast: Makes the context for each forward pass; default: the weights' own precision.
         between: Called often with the share that is done, 0 to 1; may raise to stop.
 
     Raises:
@@ -112,7 +146,12 @@ def suspects(
     config: Any = model.config
     layers = _layers(int(config.num_hidden_layers), len(rows) * int(config.hidden_size) * np.dtype(np.float32).itemsize)
     vectors = features(
-        model, encoded, pad_token_id=pad_token_id, layers=layers, between=lambda share: tell(0.7 * share)
+        model,
+        encoded,
+        pad_token_id=pad_token_id,
+        layers=layers,
+        autocast=autocast,
+        between=lambda share: tell(0.7 * share),
     )
     return rank(vectors, given, rows, labels, most=most, seed=seed, between=lambda share: tell(0.7 + 0.3 * share))
 

@@ -147,6 +147,8 @@ def _training(recipe: Recipe, task: Any) -> Iterator[Problem]:
         yield Problem(("train", "patience"), message)
     if task is None:
         return
+    if recipe.suspects == "on" and task.predicts != "labels":
+        yield Problem(("suspects",), "is `on`, but suspects can be found only where each row has one label")
     if train.class_weights != "none" and task.predicts == "answers":
         yield Problem(("train", "class_weights"), "has no meaning for answers; leave it out")
     if isinstance(train.class_weights, dict) and task.label_names:

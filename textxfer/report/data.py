@@ -44,9 +44,16 @@ def _examples(examples: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def suspects(run: RunFiles) -> Section | None:
-    """Gives the rows of suspects.csv; None where there are none."""
+    """Gives the rows of suspects.csv, or how to get them; None where rows have any number of labels, or answers."""
+    title = "Label-noise suspects"
+    if run.suspects is None:
+        if not run.of_split("confusion"):
+            return None
+        lead = "This run did not look for training rows whose label is probably wrong (see `suspects` in the recipe)."
+        how = "textxfer suspects RUN, with the folder of this run, looks for them and puts them into this report."
+        return Section("suspects", title, [Sentences([how])], lead)
     if not run.suspects:
-        return None
+        return Section("suspects", title, [], "No training row's label looks wrong.")
     shown = run.suspects[:MOST_SUSPECTS]
     columns = [
         Column("Row", "id"),
@@ -72,7 +79,7 @@ def suspects(run: RunFiles) -> Section | None:
         "A model trained on the other rows is sure of another label than the one given. Look at them from the top: not "
         "all are wrong, and a row can be right and odd. The score says how improbable the given label is."
     )
-    return Section("suspects", "Label-noise suspects", [Table("Suspects", columns, rows, sortable=True)], lead, reading)
+    return Section("suspects", title, [Table("Suspects", columns, rows, sortable=True)], lead, reading)
 
 
 def _number(text: str | None) -> float | None:

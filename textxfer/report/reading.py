@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from textxfer.errors import OutputError
 from textxfer.recipe.public import public_name, public_text
 from textxfer.report.rows import AnswerRow, LabelRow, each_line, read_rows
-from textxfer.training.run_folder import CHOICES, ENVIRONMENT, METRICS, RECIPE
+from textxfer.training.run_folder import CHOICES, ENVIRONMENT, METRICS, RECIPE, SUSPECTS
 
-LOG, PREDICTIONS, FINDINGS, SUSPECTS = "log.jsonl", "predictions.jsonl", "findings.json", "suspects.csv"
+LOG, PREDICTIONS, FINDINGS = "log.jsonl", "predictions.jsonl", "findings.json"
 
 Read = TypeVar("Read")
 
@@ -33,7 +33,7 @@ class RunFiles:
         rows: Labelled test rows with what was predicted.
         answers: The same for questions.
         findings: findings.json: what the data checks found.
-        suspects: suspects.csv: rows whose label is probably wrong.
+        suspects: suspects.csv: rows whose label is probably wrong; None where nobody has looked for them.
         choices: choices.json: what the recipe left open and the run chose.
         notes: What could not be read, a sentence each.
     """
@@ -47,7 +47,7 @@ class RunFiles:
     rows: Sequence[LabelRow]
     answers: Sequence[AnswerRow]
     findings: Mapping[str, Any]
-    suspects: Sequence[Mapping[str, str]]
+    suspects: Sequence[Mapping[str, str]] | None
     choices: Mapping[str, Any]
     notes: Sequence[str]
 
@@ -111,7 +111,7 @@ def read_run(folder: Path) -> RunFiles:
         rows=rows,
         answers=answers,
         findings=read(FINDINGS, _mapping, nothing),
-        suspects=read(SUSPECTS, _csv_rows, []),
+        suspects=read(SUSPECTS, _csv_rows, None),
         choices=read(CHOICES, _mapping, nothing),
         notes=notes,
     )

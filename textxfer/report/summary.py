@@ -125,5 +125,9 @@ def _leaks(run: RunFiles) -> str:
         return ""
     kept, leaked = leaks["rows"], run.num_rows - leaks["rows"]
     said = f"{plural(leaked, 'test row')} {'is' if leaked == 1 else 'are'} also in train, or nearly so."
-    scores = ", ".join(f"{words.within(name)} {score(value)}" for name, value in leaks["test"].items())
+    ends: Any = leaks.get("intervals", {})
+    sure = {name: f" ({score(low)} to {score(high)})" for name, (low, high) in ends.items()}
+    scores = ", ".join(
+        f"{words.within(name)} {score(value)}{sure.get(name, '')}" for name, value in leaks["test"].items()
+    )
     return f"{said} On the other {count(kept)}: {scores}." if scores else said

@@ -104,7 +104,8 @@ def weight_fingerprint(model: torch.nn.Module) -> str:
 
 def recipe_fingerprint(resolved: Mapping[str, Any]) -> str:
     """Gives the SHA-256 of a resolved recipe, leaving out what changes how a run works and not what it learns."""
-    kept = {key: value for key, value in resolved.items() if key not in ("name", "output", "plugins", "hub")}
+    aside = ("name", "output", "plugins", "hub", "suspects")
+    kept = {key: value for key, value in resolved.items() if key not in aside}
     train = {key: value for key, value in kept["train"].items() if key not in HOW_NOT_WHAT}
     return hashlib.sha256(json.dumps(kept | {"train": train}, sort_keys=True).encode()).hexdigest()
 

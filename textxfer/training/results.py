@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from textxfer.evaluation.evaluate import Evaluation
+from textxfer.evaluation.intervals import intervals
 from textxfer.evaluation.leaks import without
 from textxfer.evaluation.overfitting import Overfitting
 from textxfer.evaluation.scoring import score
@@ -91,4 +92,5 @@ def _without(tested: Evaluation, leaked: Sequence[int], labels: LabelSet | None)
     """Gives the scores of the test rows that are not in train."""
     left = without(tested.predictions, leaked)
     scores = score(left, tested.scores.values, labels).values if len(left) else {}
-    return {"rows": len(left), "test": dict(scores)}
+    sure = intervals(left, scores, labels).low_high
+    return {"rows": len(left), "test": dict(scores), "intervals": {name: list(ends) for name, ends in sure.items()}}

@@ -21,6 +21,7 @@ METRICS = "metrics.json"
 SEEDS = "seeds.json"
 ENVIRONMENT = "environment.json"
 CHOICES = "choices.json"
+SUSPECTS = "suspects.csv"
 
 
 class RunFolder:
@@ -54,6 +55,11 @@ class RunFolder:
         if not (self.path / RECIPE).is_file():
             return "something else"
         return "a finished run" if (self.path / METRICS).is_file() else "an unfinished run"
+
+    def keeps(self, file: str | None, field: str) -> None:
+        """Stops before a file is lost that a recipe reads and that lies in the folder which is to be replaced."""
+        if self.overwrite and file is not None and Path(file).resolve().is_relative_to(self.path.resolve()):
+            raise OutputError(f"{field}: {file} lies in the run folder that --overwrite replaces; copy it elsewhere")
 
     @property
     def finished(self) -> bool:

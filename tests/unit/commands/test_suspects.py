@@ -37,6 +37,68 @@ def test_a_list_that_is_there_is_kept(shell: Callable[..., Any], written: str, t
     assert shell("suspects", written, "--overwrite")[0] == 0
 
 
+def test_the_list_of_a_run_goes_into_its_report(shell: Callable[..., Any], written: str, tmp_path: Path) -> None:
+    assert shell("run", written, "name=a", "train.max_steps=1")[0] == 0
+    page = tmp_path / "runs" / "a" / "report.html"
+    assert "did not look for training rows" in page.read_text()
+    code, out, _ = shell("suspects", "runs/a", "--top", "3")
+    assert code == 0
+    assert out.strip().endswith("report.html")
+    assert len((tmp_path / "runs" / "a" / "suspects.csv").read_text(encoding="utf-8-sig").splitlines()) == 4
+    assert "3 training rows may bear the wrong label" in page.read_text()
+    code, _, err = shell("run", written, "name=a", "dataset.drop=runs/a/suspects.csv", "--overwrite")
+    assert code == 2
+    assert "lies in the run folder that --overwrite replaces; copy it elsewhere" in err
+
+
+def test_a_folder_that_holds_no_run(shell: Callable[..., Any], written: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, _, err = shell("suspects", "empty")
+    assert code == 2
+    assert "empty: holds no finished run" in err
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lowest", "there"), [("auto", 10, True), ("auto", 100, False), ("on", 100, True), ("off", 10, False)]
+)
+def test_a_run_looks_for_suspects_where_that_is_cheap_or_asked_for(
+    shell: Callable[..., Any],
+    written: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+    lowest: int,
+    there: bool,
+) -> None:
+    monkeypatch.setattr("textxfer.evaluation.suspects.LEAST_ROWS", lowest)
+    monkeypatch.setattr("textxfer.evaluation.suspects.CHEAP_SHARE", 1e6)
+    code, _, err = shell("run", written, "name=b", "train.epochs=4", f"suspects={wanted}")
+    assert code == 0
+    assert (tmp_path / "runs" / "b" / "suspects.csv").exists() == there
+    assert ("training rows may bear the wrong label (suspects.csv; looking took" in err) == there
+
+
+def test_a_look_that_fails_costs_no_run(
+    shell: Callable[..., Any], written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("textxfer.evaluation.suspects.suspects", fail)
+    code, _, err = shell("run", written, "name=c", "train.max_steps=1", "suspects=on")
+    assert code == 0
+    assert "no look for suspects (MemoryError: no room)" in err
+    assert (tmp_path / "runs" / "c" / "report.html").exists()
+
+
+def test_suspects_of_label_sets_cannot_be_asked_for(shell: Callable[..., Any], written: str) -> None:
+    code, _, err = shell(
+        "check", written, "suspects=on", "task={name: topic, multi_label: true}", "dataset.label_delimiter=;"
+    )
+    assert code == 2
+    assert "is `on`, but suspects can be found only where each row has one label" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

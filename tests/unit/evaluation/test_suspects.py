@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -13,9 +14,10 @@ import pytest
 from textxfer.errors import DataError, OutputError
 from textxfer.evaluation.leaks import without
 from textxfer.evaluation.scoring import score
-from textxfer.evaluation.suspects import Suspects, _estimate, rank, write
+from textxfer.evaluation.suspects import Suspects, _estimate, is_cheap, rank, write
 from textxfer.labels import LabelSet
-from textxfer.records import Predictions
+from textxfer.modeling.freezing import Frozen, PartSize
+from textxfer.records import Encoded, Predictions
 
 
 def made(names: list[str], each: int = 30, flips: int = 0) -> tuple[Any, ...]:
@@ -125,3 +127,24 @@ def test_predictions_without_rows_are_scored_alone() -> None:
     answers = without(Predictions(["a", "b"], ["one", "two"], [["one"], []], spans=np.zeros((2, 2))), [0])
     assert (answers.predicted, answers.references, len(answers.spans)) == (["two"], [[]], 1)  # type: ignore[arg-type]
     assert len(without(predictions, [0, 1, 2])) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "tokens", "labels", "epochs", "trained", "cheap"),
+    [
+        (1000, 30, 2, 3, 1.0, True),
+        (99, 30, 2, 3, 1.0, False),  # too few rows
+        (1000, 30, 2, 1, 1.0, False),  # too much beside one epoch
+        (1000, 30, 2, 3, 0.3, False),  # and beside the little that is trained above frozen layers
+        (9000, 30, 2, 3, 1.0, False),  # too much of all
+        (1000, 30, 5000, 3, 1.0, False),  # too many labels
+    ],
+)
+def test_a_look_is_cheap_where_it_takes_little_and_the_training_took_much(
+    rows: int, tokens: int, labels: int, epochs: float, trained: float, cheap: bool
+) -> None:
+    whole = 10_000_000
+    table = (PartSize("embeddings", 0, 10**9), PartSize("layers 0-5", int(trained * whole), whole))
+    encoded = Encoded(np.zeros(0, np.int32), np.arange(rows + 1) * tokens, np.arange(rows))
+    model: Any = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=6, hidden_size=384))
+    assert is_cheap(model, encoded, labels, Frozen((), table, 0, False), epochs) == cheap

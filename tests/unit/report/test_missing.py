@@ -35,7 +35,7 @@ def change(folder: Path, **keys: Any) -> None:
         ("log.jsonl", {"learning"}),
         ("predictions.jsonl", {"slices", "rows"}),
         ("findings.json", {"data"}),
-        ("suspects.csv", {"suspects"}),
+        ("suspects.csv", set()),
         ("environment.json", set()),
         ("recipe.yaml", set()),
     ],
@@ -49,10 +49,19 @@ def test_a_missing_file_takes_no_more_than_its_sections(
     assert "cannot be read" not in found.text
 
 
+def test_without_suspects_the_report_says_how_to_look_for_them(copy: Path, report: Report) -> None:
+    (copy / "suspects.csv").unlink()
+    words = report(copy).words("suspects")
+    assert "did not look for training rows whose label is probably wrong" in words
+    assert "textxfer suspects RUN" in words
+    (copy / "suspects.csv").write_text("id,text,given,suggested,score,drop,weight\n")
+    assert "No training row's label looks wrong." in report(copy).words("suspects")
+
+
 @pytest.mark.parametrize(
     ("key", "gone"),
     [
-        ("confusion", {"confusion"}),
+        ("confusion", {"confusion"}),  # suspects.csv is there
         ("per_label", {"labels"}),
         ("calibration", set()),
         ("selective", set()),

@@ -91,6 +91,7 @@ def left_behind(folder: Path) -> list[str]:
         "report.html",
         "findings.json",
         "verification.json",
+        "suspects.csv",
         "model",
     }
     inside = [path.name for path in folder.iterdir() if path.name not in wanted]

@@ -71,6 +71,9 @@ def test_scores_are_given_again_without_test_rows_that_are_in_train(
     splits["test"] = splits["test"] + splits["train"][:30]
     result = textxfer.run_recipe(recipe(), splits=splits)
     without = result.metrics["without_leaks"]
+    assert without["intervals"].keys() <= without["test"].keys()
+    assert all(low <= without["test"][name] <= high for name, (low, high) in without["intervals"].items())
+    assert "accuracy" in without["intervals"]
     assert without["rows"] == 150
     lines = [json.loads(line) for line in (result.folder / "predictions.jsonl").read_text().splitlines()][:150]
     right = sum(line["reference"] == line["prediction"] for line in lines)
