@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from textxfer.data.findings import Findings
     from textxfer.evaluation.overfitting import Overfitting
-    from textxfer.evaluation.suspects import Suspects
     from textxfer.modeling.lora import Updates
     from textxfer.recipe.schema import Recipe
     from textxfer.training.assemble import Prepared, Training
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from textxfer.training.run_folder import RunFolder
     from textxfer.training.step import Stepper
     from textxfer.training.stopping import StopSignal
-
-MOST_NEAR = 200_000
 
 
 @dataclass(frozen=True)
@@ -200,6 +197,7 @@ class Job:
         from textxfer.evaluation.suspects import is_cheap, write
         from textxfer.training.observers import tell
         from textxfer.training.run_folder import SUSPECTS
+        from textxfer.training.scrutiny import find_suspects
 
         prepared, wanted = self.prepared, self.recipe.suspects
         if wanted == "off" or prepared.rows.task.predicts != "labels":
@@ -225,57 +223,6 @@ class Job:
     def _row_ids(self, indices: Any) -> list[str]:
         ids = self.prepared.rows.splits.train.rows["id"]
         return [ids[int(row)] for row in self.prepared.encoded["train"].rows[indices]]
-
-
-def look_at(prepared: Prepared, near: bool | None = None, between: Callable[[float], None] | None = None) -> Findings:
-    """Gives what is odd about the rows of a run.
-
-    Args:
-        prepared: The run.
-        near: Whether to look for nearly equal texts; None: up to 200,000 rows.
-        between: Called with the share that is done.
-    """
-    from textxfer.data.findings import find
-
-    rows = prepared.rows
-    splits = dict(rows.splits.present())
-    truncated = {name: prepared.encoded[name].truncated for name in splits}
-    near = sum(map(len, splits.values())) <= MOST_NEAR if near is None else near
-    most = rows.task.max_length
-    return find(rows.splits, rows.labels, max_length=most, truncated=truncated, near=near, between=between)
-
-
-def find_suspects(
-    prepared: Prepared,
-    most: int | None = None,
-    autocast: Callable[[], Any] | None = None,
-    between: Callable[[float], None] | None = None,
-) -> Suspects:
-    """Gives the training rows of a run whose label is probably wrong, by the checkpoint as it was before the run.
-
-    Args:
-        prepared: The run, of one label a text.
-        most: How many to give; default: as many as are estimated to be wrong.
-        autocast: Makes the context for each forward pass; default: fp32.
-        between: Called with the share that is done; may raise to stop.
-    """
-    from textxfer.evaluation.suspects import suspects
-    from textxfer.modeling.build import build
-    from textxfer.modeling.device import best_device
-
-    rows, checkpoint = prepared.rows, prepared.checkpoint
-    assert rows.labels is not None
-    model = build(checkpoint, rows.task.auto_class, rows.labels).model.to(best_device())
-    return suspects(
-        model,
-        prepared.encoded["train"],
-        rows.splits.train.rows,
-        rows.labels,
-        pad_token_id=checkpoint.tokenizer.pad_token_id,
-        most=most,
-        autocast=autocast,
-        between=between,
-    )
 
 
 def report(folder: RunFolder, observers: list[Observer]) -> None:

@@ -169,13 +169,14 @@ def _run(
     recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer], known: Mapping[str, Any]
 ) -> RunResult:
     """Prepares, trains, judges and saves; where something ends it early, says what is saved."""
-    from textxfer.job import Job, look_at
+    from textxfer.job import Job
     from textxfer.training.assemble import assemble, encode_rows
     from textxfer.training.choices import Choices
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import tell
     from textxfer.training.precision import make_accelerator
     from textxfer.training.rows import load_rows
+    from textxfer.training.scrutiny import look_at
     from textxfer.training.stopping import StopRequested, StopSignal
     from textxfer.training.trackers import check_trackers
 
@@ -225,54 +226,6 @@ def _adapted(recipe: Recipe, prepared: Prepared, accelerator: Accelerator, obser
     return replace(prepared, checkpoint=checkpoint)
 
 
-def summary(result: RunResult) -> str:
-    """Gives the closing lines: a table of scores, where things are, and how to load the model."""
-    metrics = result.metrics
-    if "seeds" in metrics:
-        return _summary_of_seeds(result)
-    splits = [name for name in ("validation", "test") if name in metrics]
-    names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
-    width = max(map(len, names), default=0)
-    sure = metrics.get("intervals", {}).get("test", {})
-    lines = [" " * width + "".join(f"{split:>12}" for split in splits) + ("   95 % interval" if sure else "")]
-    for name in names:
-        cells = (f"{metrics[split][name]:.4f}" if name in metrics[split] else "-" for split in splits)
-        ends = "   {:.4f} to {:.4f}".format(*sure[name]) if name in sure else ""
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells) + ends)
-    if "overfitting" in metrics:
-        lines.append(metrics["overfitting"]["sentence"])
-    rows = ", ".join(f"{count} {split}" for split, count in metrics["num_examples"].items())
-    timing = metrics["timing"]
-    lines += [
-        f"rows: {rows}; best step {metrics['best_step']} of {metrics['steps']}; "
-        f"{timing['train_seconds']:.0f} s of training, {timing['total_seconds']:.0f} s in all",
-        f"report: {result.folder / 'report.html'}",
-        f"model:  {result.model}",
-        f'use:    python -c "import textxfer; print(textxfer.pipeline({str(result.model)!r})({_example(result)}))"',
-    ]
-    return "\n".join(lines)
-
-
-def _summary_of_seeds(result: RunResult) -> str:
-    metrics = result.metrics
-    splits = [name for name in ("validation", "test") if name in metrics]
-    names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
-    width = max(map(len, names), default=0)
-    lines = [" " * width + "".join(f"{split:>20}" for split in splits) + "   (mean +- standard deviation)"]
-    for name in names:
-        cells = (metrics[split].get(name) for split in splits)
-        shown = ("{mean:.4f} +- {sd:.4f}".format(**cell) if cell else "-" for cell in cells)
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>20}" for cell in shown))
-    seeds = ", ".join(map(str, metrics["seeds"]))
-    return "\n".join(
-        [*lines, f"seeds:  {seeds}; runs in {result.folder}", f"model:  {result.model} (best on validation)"]
-    )
-
-
-def _example(result: RunResult) -> str:
-    return "'your text'" if "per_label" in result.metrics else "question='...', context='...'"
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of a run to a parser."""
     add_recipe_arguments(parser, "train.epochs=1")
@@ -291,7 +244,9 @@ def execute(arguments: argparse.Namespace) -> int:
     observers = [] if arguments.quiet else [Console()]
     result = run_recipe(recipe, resume=arguments.resume, overwrite=arguments.overwrite, observers=observers)
     if _is_first_process():
-        print(summary(result))
+        from textxfer.report.closing import summary
+
+        print(summary(result.folder, result.model, result.metrics))
     return 0
 
 

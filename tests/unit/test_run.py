@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.unit.training.helpers import assert_same_run, left_behind, log, splits
-from textxfer.run import RunResult, main, run_recipe, summary
+from textxfer.run import main, run_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,20 +106,6 @@ def test_only_the_first_process_speaks(
     monkeypatch.setenv("RANK", "1")
     assert main([str(recipe_file), "train.max_steps=1"]) == 0
     assert capsys.readouterr() == ("", "")
-
-
-def test_a_summary_has_a_dash_where_a_split_lacks_a_metric() -> None:
-    timing = {"train_seconds": 61.2, "total_seconds": 75.0}
-    metrics = {
-        "validation": {"exact_match": 0.5, "no_answer_exact_match": 1.0},
-        "test": {"exact_match": 0.25},
-        "num_examples": {"train": 8, "validation": 2, "test": 4},
-        "best_step": 3, "steps": 4, "timing": timing,
-    }  # fmt: skip
-    text = summary(RunResult(Path("runs/qa"), metrics))
-    assert re.search(r"^no_answer_exact_match +1\.0000 +-$", text, re.MULTILINE)
-    assert "best step 3 of 4; 61 s of training, 75 s in all" in text
-    assert "question='...', context='...'" in text
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:

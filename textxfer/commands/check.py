@@ -117,7 +117,7 @@ def _adapt_lines(prepared: Prepared) -> Iterator[str]:
 def _findings(prepared: Prepared, near: bool) -> list[str]:
     """Gives what somebody should know of the rows before a score is believed."""
     from textxfer.commands._progress import progress
-    from textxfer.job import look_at
+    from textxfer.training.scrutiny import look_at
 
     with progress("looking through the rows") as between:
         return look_at(prepared, near, between).lines()
