@@ -17,10 +17,7 @@ from textxfer.command_line import add_recipe_arguments, run_command
 from textxfer.errors import Interrupted, OutputError, TextxferError
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
     from textxfer.recipe.schema import Recipe
-    from textxfer.training.assemble import Prepared
     from textxfer.training.observers import Observer
     from textxfer.training.run_folder import RunFolder
 
@@ -113,7 +110,8 @@ def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: boo
         train = recipe.train.model_copy(update={"seeds": None, "seed": seed})
         output = recipe.output.model_copy(update={"directory": str(recipe.folder)})
         one = recipe.model_copy(update={"name": f"seed-{seed}", "train": train, "output": output})
-        found[seed] = _run_once(one, given, observers, **how, settled=settled).metrics
+        shared = Path(recipe.output.directory)
+        found[seed] = _run_once(one, given, observers, **how, settled=settled, shared=shared).metrics
         settled = settled or choices_of(one.folder)
     select_by = chosen_metric(recipe)
     greater_is_better = registry.load("metrics", select_by).greater_is_better
@@ -131,8 +129,19 @@ def _run_once(
     resume: bool,
     overwrite: bool,
     settled: Mapping[str, Any] | None = None,
+    shared: Path | None = None,
 ) -> RunResult:
-    """Runs a recipe with one seed; `settled`: what a run beside it chose where the recipe leaves something open."""
+    """Runs a recipe with one seed.
+
+    Args:
+        recipe: With one seed.
+        splits: See `run_recipe`.
+        told: Observers.
+        resume: See `run_recipe`.
+        overwrite: See `run_recipe`.
+        settled: What a run beside it chose where the recipe leaves something open.
+        shared: Folder of what runs share; default: the one that the run folder goes to.
+    """
     from textxfer.training.choices import known_choices
     from textxfer.training.run_folder import RunFolder
 
@@ -141,7 +150,8 @@ def _run_once(
     try:
         if resume and folder.finished:
             return _finished_before(recipe, folder, told)
-        return _run(recipe, splits, folder, told, {**(settled or {}), **known_choices(recipe, folder)})
+        known = {**(settled or {}), **known_choices(recipe, folder)}
+        return _run(recipe, splits, folder, told, known, shared or Path(recipe.output.directory))
     finally:
         folder.release()
 
@@ -166,7 +176,7 @@ def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer
 
 
 def _run(
-    recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer], known: Mapping[str, Any]
+    recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer], known: Mapping[str, Any], shared: Path
 ) -> RunResult:
     """Prepares, trains, judges and saves; where something ends it early, says what is saved."""
     from textxfer.job import Job
@@ -195,7 +205,11 @@ def _run(
         tell(observers, "on_note", f"data: {line}")
     accelerator = at_hand()
     if recipe.adapt is not None:
-        prepared = _adapted(recipe, prepared, accelerator, observers)
+        from textxfer.adaptation.before_task import adapted
+
+        splits = prepared.rows.splits
+        adapted_one = adapted(recipe.adapt, prepared.checkpoint, splits, shared, accelerator, observers)
+        prepared = replace(prepared, checkpoint=adapted_one)
     stop = StopSignal(accelerator)
     prepared = choices.depth(prepared)
     training = assemble(prepared, accelerator, stop)
@@ -216,14 +230,6 @@ def _run(
             keeper.save()
             at = f"stopped after step {keeper.progress.step} of {prepared.plan.steps}"
             raise Interrupted(request.signal_number, at) from None
-
-
-def _adapted(recipe: Recipe, prepared: Prepared, accelerator: Accelerator, observers: list[Observer]) -> Prepared:
-    """Gives the run with its checkpoint adapted to the texts that the recipe names."""
-    from textxfer.adaptation.before_task import adapted
-
-    checkpoint = adapted(recipe, prepared.checkpoint, prepared.rows.splits, accelerator, observers)
-    return replace(prepared, checkpoint=checkpoint)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -86,6 +86,7 @@ def adapt(
         return _adapt(work, place, accelerator, list(observers))
     finally:
         place.release()
+        accelerator.free_memory()  # it holds on to the model and the moments, which a task has no use for
 
 
 def _adapt(work: Work, place: RunFolder, accelerator: Accelerator, observers: list[Observer]) -> Adapted:

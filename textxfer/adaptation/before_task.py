@@ -17,8 +17,6 @@ from textxfer.training.observers import Observer, tell
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from textxfer.recipe.schema import Recipe
-
 FOLDER = "adapted"
 """In the folder of runs: one folder for each adaptation, named by what it depends on."""
 LETTERS = 12
@@ -33,15 +31,16 @@ def work_of(settings: Adapt, checkpoint: Checkpoint, splits: Splits | None) -> W
     return prepare(checkpoint, collect(settings, splits), settings)
 
 
-def place_of(recipe: Recipe, work: Work) -> Path:
-    """Gives the folder of a recipe's adaptation: the same for all runs that need the same one."""
-    return Path(recipe.output.directory) / FOLDER / work.key[:LETTERS]
+def place_of(directory: Path, work: Work) -> Path:
+    """Gives the folder of an adaptation, in a folder of runs: the same for all that need the same one."""
+    return directory / FOLDER / work.key[:LETTERS]
 
 
 def adapted(
-    recipe: Recipe,
+    settings: Adapt,
     checkpoint: Checkpoint,
     splits: Splits,
+    directory: Path,
     accelerator: Accelerator,
     observers: Sequence[Observer] = (),
 ) -> Checkpoint:
@@ -50,15 +49,15 @@ def adapted(
     An adaptation that was cut off is gone on with.
 
     Args:
-        recipe: With an `adapt` section.
+        settings: As in a recipe.
         checkpoint: The recipe's.
         splits: Of its task.
+        directory: Folder of runs, in which adaptations are kept.
         accelerator: Of the run.
         observers: Told what happens.
     """
-    assert recipe.adapt is not None
-    work = work_of(recipe.adapt, checkpoint, splits)
-    result = adapt(work, place_of(recipe, work), accelerator, resume=True, observers=observers)
+    work = work_of(settings, checkpoint, splits)
+    result = adapt(work, place_of(directory, work), accelerator, resume=True, observers=observers)
     how = "was adapted to these texts before and is used again" if result.reused else "is adapted"
     tell(observers, "on_note", f"the checkpoint {how} ({result.folder}): {result}")
     return open_checkpoint(str(result.model))

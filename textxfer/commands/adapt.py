@@ -77,7 +77,7 @@ def _of_recipe(arguments: argparse.Namespace, observers: list[Any]) -> Adapted:
     splits = load_rows(recipe).splits
     work = work_of(recipe.adapt, open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision), splits)
     ours = arguments.output is None and not arguments.overwrite
-    folder = arguments.output or place_of(recipe, work)
+    folder = arguments.output or place_of(Path(recipe.output.directory), work)
     accelerator = make_accelerator(recipe.train.precision)
     return adapt(
         work, folder, accelerator, resume=arguments.resume or ours, overwrite=arguments.overwrite, observers=observers

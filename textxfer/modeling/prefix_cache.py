@@ -2,17 +2,18 @@
 
 States are stored ragged, one row per token, without padding (Liu et al. 2021, AutoFreeze, cache what is below the
 frozen boundary; here that changes nothing, since frozen layers have no dropout, but that a bf16 run rounds states to
-bf16). A file that is kept for later runs bears the
-hash of all that its states depend on, and a manifest with its own size and checksum, written last: a file that is
-incomplete, stale or damaged is never used.
+bf16). A file that is kept for later runs bears the hash of all that its states depend on, and a manifest with its own
+size and checksum, written last: a file that is incomplete, stale or damaged is never used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -130,13 +131,13 @@ class PrefixCache:
             with contextlib.suppress(OSError, RuntimeError):
                 return _map(path, shape, self.dtype)
         _clear_up(self.keep, key)
-        temporary = self.keep / f"{key}.tmp-{os.getpid()}"
+        temporary = self.keep / f"{key}.{_ending(os.getpid())}"
         values = _file_tensor(temporary, shape, self.dtype, size)
         try:
             self._fill(values, encoded, kept, batches)
             about = {"size": size, "sha256": _hash_of(temporary), "shape": shape, "dtype": str(self.dtype)}
             temporary.replace(path)
-            draft = manifest.with_suffix(f".json.tmp-{os.getpid()}")
+            draft = manifest.with_suffix(f".json.{_ending(os.getpid())}")
             draft.write_text(json.dumps(about))
             draft.replace(manifest)
         except OSError as error:
@@ -213,11 +214,16 @@ def _clear_up(folder: Path, key: str) -> None:
     """Removes what runs on this machine left that were killed before their states were whole."""
     import psutil
 
-    for left in folder.glob(f"{key}.*tmp-*"):
+    for left in folder.glob(f"{key}.*{glob.escape(_ending(''))}*"):
         number = left.name.rpartition("-")[2]
         if number.isdecimal() and not psutil.pid_exists(int(number)):
             with contextlib.suppress(OSError):
                 left.unlink()
+
+
+def _ending(process: int | str) -> str:
+    """Gives the ending of a file that a process is writing; other machines may share the folder."""
+    return f"tmp-{platform.node()}-{process}"
 
 
 def _hash_of(path: Path) -> str:

@@ -3,7 +3,7 @@
 A small batch keeps a large GPU waiting for Python: a step of BERT's is some thousand kernels, each shorter than the
 time it takes to launch it. A recorded step is one launch (Nguyen et al. 2021, Accelerating PyTorch with CUDA Graphs).
 It draws new dropout at each replay, from the seed that is set before. Whether a step is recorded follows from the plan
-alone, so that a resumed run takes each step the way the whole run does.
+alone, while memory lasts, so that a resumed run takes each step the way the whole run does.
 """
 
 from __future__ import annotations
@@ -52,31 +52,36 @@ class StepGraphs:
     Args:
         plan: Of the run.
         resident: Its training examples.
+        lengths: Their tokens (N,): fewer than the plan's where one token's state is all that the network needs.
         step: Takes a whole step on a batch, the optimizer's part included, and gives its loss and gradient norm;
             nothing in it may wait for the device.
         warm_up: Leaves a batch's gradients and no more, so that all that is set up once is set up.
-        optimizer: Whose rate becomes a tensor, to be read at each replay.
+        optimizer: Whose rate becomes a tensor, to be read at each replay, by the steps that are not recorded too: a
+            number has more digits.
     """
 
     def __init__(
         self,
         plan: Plan,
         resident: Resident,
+        lengths: np.ndarray,
         step: Callable[[Batch], Taken],
         warm_up: Callable[[Batch], object],
         optimizer: torch.optim.Optimizer,
     ) -> None:
-        self.plan, self.resident, self.step, self.warm_up, self.optimizer = plan, resident, step, warm_up, optimizer
-        self.widths = widths_worth_recording(plan)
+        self.plan, self.resident, self.lengths = plan, resident, lengths
+        self.step, self.warm_up, self.optimizer = step, warm_up, optimizer
+        self.widths = widths_worth_recording(plan, lengths)
         self.problem: str | None = None
         self._recorded: dict[int, _Recorded] = {}
         self._pool: Any = None
-        self._ready = False
+        if self.widths:
+            make_replayable(optimizer, resident.device)
 
     def replays(self, indices: np.ndarray) -> bool:
         """Says whether a step with these examples is one that is replayed."""
         full = len(indices) == self.plan.batch_size
-        return self.problem is None and full and width_of(self.plan, indices) in self.widths
+        return self.problem is None and full and width_of(self.lengths, indices) in self.widths
 
     def take(self, indices: np.ndarray, seed: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Takes a step and gives its loss and gradient norm; None where it could not be recorded, and was not taken.
@@ -85,7 +90,7 @@ class StepGraphs:
             indices: The examples of the step.
             seed: Of its dropout.
         """
-        width = width_of(self.plan, indices)
+        width = width_of(self.lengths, indices)
         if width not in self._recorded:
             try:
                 self._recorded[width] = self._record(indices, width)
@@ -100,11 +105,7 @@ class StepGraphs:
 
     def _record(self, indices: np.ndarray, width: int) -> _Recorded:
         device = self.resident.device
-        if not self._ready:
-            make_replayable(self.optimizer, device)
-            self._ready = True
         places = torch.from_numpy(indices).to(device)
-        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         aside = torch.cuda.Stream(device)
         aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):
@@ -112,7 +113,6 @@ class StepGraphs:
             self.optimizer.zero_grad(set_to_none=True)
             _make_states(self.optimizer)
         torch.cuda.current_stream(device).wait_stream(aside)
-        set_rates(self.optimizer, rates)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
             taken = self.step(self.resident.batch(places, width, indices))
@@ -127,20 +127,25 @@ class StepGraphs:
         clear_memory()
 
 
-def width_of(plan: Plan, indices: np.ndarray) -> int:
-    """Gives the padded length at which a step is recorded: few enough of them, none beyond the longest example."""
-    longest = int(plan.lengths[indices].max())
+def width_of(lengths: np.ndarray, indices: np.ndarray) -> int:
+    """Gives the padded length at which a step is recorded: few enough of them, none beyond the longest example.
+
+    Args:
+        lengths: Tokens of each example (N,).
+        indices: The examples of the step.
+    """
+    longest = int(lengths[indices].max())
     grain = 8 if longest <= 64 else 16 if longest <= 256 else 32
-    return min(-(-longest // grain) * grain, int(plan.lengths.max()))
+    return min(-(-longest // grain) * grain, int(lengths.max()))
 
 
-def widths_worth_recording(plan: Plan) -> frozenset[int]:
+def widths_worth_recording(plan: Plan, lengths: np.ndarray) -> frozenset[int]:
     """Gives the padded lengths that full batches of the run have often enough."""
     batches = epoch_batches(plan.lengths, plan.batch_size, seed=plan.seed, epoch=0, batching=plan.batching)
     counts: dict[int, int] = {}
     for batch in batches:
         if len(batch) == plan.batch_size:
-            width = width_of(plan, batch)
+            width = width_of(lengths, batch)
             counts[width] = counts.get(width, 0) + 1
     epochs = plan.steps / plan.steps_per_epoch
     return frozenset(width for width, count in counts.items() if count * epochs >= LEAST_REPLAYS)
@@ -175,10 +180,14 @@ def _make_states(optimizer: torch.optim.Optimizer) -> None:
     ]
     if not without:
         return
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
     for parameter in without:
         parameter.grad = torch.zeros_like(parameter)
-    set_rates(optimizer, [0.0] * len(optimizer.param_groups))
-    optimizer.step()
+    set_rates(optimizer, [0.0] * len(rates))
+    try:
+        optimizer.step()
+    finally:
+        set_rates(optimizer, rates)
     optimizer.zero_grad(set_to_none=True)
     for parameter in without:
         optimizer.state[parameter]["step"].zero_()

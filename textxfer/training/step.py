@@ -85,7 +85,7 @@ class Stepper:
         resident = self.network.resident("train", accelerator.device)
         if resident is None:
             return False
-        graphs = StepGraphs(plan, resident, self._whole, self._alone, self.optimizer)
+        graphs = StepGraphs(plan, resident, self.lengths, self._whole, self._alone, self.optimizer)
         self.graphs = graphs if graphs.widths else None
         return self.graphs is not None
 

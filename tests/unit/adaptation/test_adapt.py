@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import shutil
@@ -16,12 +17,14 @@ import transformers
 
 from tests.unit.adaptation.conftest import adapt
 from tests.unit.training.helpers import Watcher, signaller
+from textxfer.adaptation import adapt as room
 from textxfer.adaptation.work import Work
 from textxfer.errors import CheckpointError, Interrupted, OutputError, RecipeError, TrainingDiverged
 from textxfer.modeling import anatomy
 from textxfer.modeling.anatomy import backbone_parameters
 from textxfer.modeling.checkpoint import open_checkpoint
 from textxfer.modeling.language_model import PredictedOnly, build_language_model
+from textxfer.training.precision import make_accelerator
 
 Make = Callable[..., Work]
 HEADS = {
@@ -74,9 +77,17 @@ def test_the_head_looks_at_hidden_tokens_alone_and_says_the_same(checkpoints: Ca
         assert torch.allclose(every, few, atol=1e-6), family
 
 
-def test_a_new_head_learns_alone_first(make_work: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from textxfer.adaptation import adapt as room
+def test_nothing_of_it_stays_in_memory(make_work: Make, tmp_path: Path) -> None:
+    def alive() -> int:
+        gc.collect()
+        return sum(type(each) is torch.optim.AdamW for each in gc.get_objects())
 
+    before, accelerator = alive(), make_accelerator("fp32")
+    room.adapt(make_work("bert", steps=2), tmp_path / "out", accelerator)
+    assert alive() == before
+
+
+def test_a_new_head_learns_alone_first(make_work: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     begin = room._Run._begin
 

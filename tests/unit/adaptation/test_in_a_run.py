@@ -53,6 +53,8 @@ def test_seeds_share_it(adapting: Make) -> None:
     watcher = Watcher()
     run_recipe(adapting(train={"seeds": [1, 2], "epochs": 1}), splits=splits(), observers=[watcher])
     assert sum(note.startswith("adapts ") for note in watcher.notes) == 1
+    run_recipe(adapting(name="alone", train={"seed": 1, "epochs": 1}), splits=splits(), observers=[watcher])
+    assert sum(note.startswith("adapts ") for note in watcher.notes) == 1
 
 
 def test_a_run_that_was_stopped_while_it_adapted_goes_on(adapting: Make) -> None:

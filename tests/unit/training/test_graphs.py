@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,42 @@ def plan(**fields: Any) -> Plan:
 
 
 def test_lengths_are_rounded_up_but_not_beyond_the_longest() -> None:
-    assert graphs.width_of(plan(), np.array([0, 1])) == 8
-    assert graphs.width_of(plan(), np.array([0, 320])) == 16
-    assert graphs.width_of(plan(), np.array([655])) == 20
+    lengths = plan().lengths
+    assert graphs.width_of(lengths, np.array([0, 1])) == 8
+    assert graphs.width_of(lengths, np.array([0, 320])) == 16
+    assert graphs.width_of(lengths, np.array([655])) == 20
 
 
 @pytest.mark.parametrize(("lengths", "width"), [([63, 300], 64), ([65, 300], 80), ([257, 300], 288), ([299, 300], 300)])
 def test_long_batches_share_coarser_lengths(lengths: list[int], width: int) -> None:
-    assert graphs.width_of(Plan(np.array(lengths)), np.array([0])) == width
+    assert graphs.width_of(np.array(lengths), np.array([0])) == width
 
 
 def test_only_lengths_that_come_often_are_recorded() -> None:
+    def recorded(plan: Plan) -> frozenset[int]:
+        return graphs.widths_worth_recording(plan, plan.lengths)
+
     # The one batch with the sixteen long examples comes once an epoch.
-    assert graphs.widths_worth_recording(plan(epochs=3)) == {8, 16}
-    assert graphs.widths_worth_recording(plan(epochs=1, max_steps=3)) == frozenset()
-    assert graphs.widths_worth_recording(Plan(np.full(31, 5), batch_size=32, epochs=100)) == frozenset()
+    assert recorded(plan(epochs=3)) == {8, 16}
+    assert recorded(plan(epochs=1, max_steps=3)) == frozenset()
+    assert recorded(Plan(np.full(31, 5), batch_size=32, epochs=100)) == frozenset()
+
+
+def test_examples_of_one_token_share_one_length() -> None:
+    assert graphs.widths_worth_recording(plan(epochs=3), np.ones(656, dtype=np.int64)) == {1}
+
+
+def test_all_steps_of_a_run_with_graphs_read_the_rate_alike() -> None:
+    weight = torch.nn.Parameter(torch.randn(3))
+    run, optimizer = plan(epochs=3), torch.optim.AdamW([weight], lr=0.1)
+    examples: Any = SimpleNamespace(device=torch.device("cpu"))
+    nothing: Any = None
+    made = graphs.StepGraphs(run, examples, run.lengths, nothing, nothing, optimizer)
+    assert made.replays(np.arange(32))
+    assert isinstance(optimizer.param_groups[0]["lr"], torch.Tensor)
+    plain = torch.optim.AdamW([weight], lr=0.1)
+    graphs.StepGraphs(plan(max_steps=3), examples, run.lengths, nothing, nothing, plain)
+    assert plain.param_groups[0]["lr"] == 0.1
 
 
 def test_moments_are_made_without_a_step() -> None:
@@ -42,6 +64,7 @@ def test_moments_are_made_without_a_step() -> None:
     graphs._make_states(optimizer)
     assert weight.detach().equal(before)
     assert weight.grad is None
+    assert optimizer.param_groups[0]["lr"] == 0.1
     state = optimizer.state[weight]
     assert [float(state["step"]), float(state["exp_avg"].abs().sum()), float(state["exp_avg_sq"].sum())] == [0, 0, 0]
 
