@@ -17,8 +17,8 @@ from textxfer.sources.hub import Hub
 
 LEAST_TEXTS = 20
 LEAST_HELD_BACK = 50
-MOST_HELD_BACK = 5
-"""One text of so many, at most."""
+SMALL = 5
+"""Where there are few texts, one of so many is enough."""
 COLUMNS = ("text", "text_pair", "context")
 """Of a task's rows."""
 
@@ -83,7 +83,7 @@ def collect(settings: Adapt, splits: Splits | None = None) -> Texts:
 def _cut(texts: list[str], settings: Adapt, notes: tuple[str, ...]) -> Texts:
     import numpy as np
 
-    least = min(LEAST_HELD_BACK, len(texts) // MOST_HELD_BACK)
+    least = min(LEAST_HELD_BACK, len(texts) // SMALL)
     held_back = min(max(round(settings.held_back * len(texts)), least), len(texts) - 1)
     order = np.random.default_rng(0).permutation(len(texts))
     chosen = sorted(order[:held_back].tolist())

@@ -48,7 +48,8 @@ Names = Annotated[
     WithJsonSchema({"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}),
 ]
 Candidates = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_unique), Field(min_length=2)]
-Seeds = Annotated[tuple[int, ...], BeforeValidator(_as_tuple), AfterValidator(_two_at_least)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_as_tuple), AfterValidator(_two_at_least)]
 Trackers = Annotated[
     tuple[
         Literal["tensorboard", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab", "trackio"], ...
@@ -134,7 +135,7 @@ class Dataset(Section):
     keeps the last weights."""
     test_fraction: Fraction = 0.1
     """Share of the rows cut off for the test, where `path` is a single file."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of these cuts, apart from `train.seed`."""
 
 
@@ -195,7 +196,7 @@ class Train(Section):
     """Whether whole steps are recorded and replayed on a CUDA GPU, where launching their parts takes longer."""
     activation_checkpointing: bool = False
     """Trade time for memory: recompute activations in the backward pass."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the new head, the order of rows and dropout."""
     seeds: Seeds | None = None
     """Several seeds instead of one: a run for each, on the same splits, and the mean and spread of their scores."""
@@ -230,7 +231,7 @@ class Adapt(Section):
     """What to do with texts that are validation or test rows of the task, too: they are an `error`, or left out. Those
     of `task` are always left out."""
     held_back: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of the texts that is held back to measure the perplexity; 50 at least, but a fifth at most."""
+    """Share of the texts that is held back to measure the perplexity; 50 at least, or a fifth where that is less."""
     epochs: PositiveInt = 3
     """Passes over the texts."""
     steps: PositiveInt | None = None
@@ -249,7 +250,7 @@ class Adapt(Section):
     """Longest piece of a text in tokens; never above the checkpoint's limit. Longer texts become several pieces."""
     freeze: Freeze = Freeze()
     """What keeps its weights. Masks change in each step, so the output of frozen layers is not kept."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the masks, a new head, the order of texts and dropout."""
 
 

@@ -103,7 +103,7 @@ def prepare(recipe: Recipe, given: Any = None) -> Prepared:
 def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     """Opens the checkpoint, all but its weights, and tokenises rows for it.
 
-    Where the recipe leaves the checkpoint open (`training.choices` settles it), the first that opens stands in.
+    Where the recipe leaves the checkpoint open (`training.choices` settles it), the first that can be used stands in.
 
     Raises:
         TextxferError: The checkpoint is wrong, or does not fit the recipe.
@@ -130,15 +130,21 @@ def _open(recipe: Recipe) -> tuple[Checkpoint, list[str]]:
     if recipe.checkpoint.auto is None:
         assert recipe.checkpoint.id is not None
         return open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision), []
-    opened, notes, problems = [], [], []
+    opened: list[Checkpoint] = []
+    problems: list[str] = []
     for name in recipe.checkpoint.auto:
         try:
-            opened.append(open_checkpoint(*id_and_revision(name)))
+            checkpoint = open_checkpoint(*id_and_revision(name))
+            check_layers(recipe, checkpoint)
         except CheckpointError as error:
             problems.append(str(error))
-            notes.append(f"checkpoint.auto: cannot be ranked: {error}")
+        except RecipeError as error:
+            problems.append(f"{name}: {error}")
+        else:
+            opened.append(checkpoint)
+    notes = [f"checkpoint.auto: cannot be ranked: {problem}" for problem in problems]
     if not opened:
-        raise CheckpointError("none of the checkpoints can be opened:", *problems)
+        raise CheckpointError("none of the checkpoints can be ranked:", *problems)
     return opened[0], [*notes, f"a run ranks the checkpoints; what is said of tokens is of {opened[0].id}"]
 
 

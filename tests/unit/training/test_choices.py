@@ -18,6 +18,7 @@ from textxfer.modeling.checkpoint import open_checkpoint
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import run_recipe
 from textxfer.training import depth, ranking
+from textxfer.training.assemble import prepare
 from textxfer.training.precision import make_accelerator
 from textxfer.training.rows import load_rows
 
@@ -104,6 +105,16 @@ def test_seeds_share_the_choice(two: list[str], tmp_path: Path, monkeypatch: pyt
     result = run_recipe(recipe, splits=splits())
     assert calls == [1]
     assert (result.folder / "seed-2" / "choices.json").exists()
+
+
+def test_one_with_too_few_layers_is_passed_over(two: list[str], tmp_path: Path) -> None:
+    shallow = tiny.make_checkpoint(tmp_path / "shallow", num_hidden_layers=1)
+    recipe = load_recipe(left_open([str(shallow), two[1]], tmp_path, freeze={"layers": 2}), rows_given=True)
+    prepared = prepare(recipe, splits())
+    assert prepared.checkpoint.id == two[1]
+    assert f"cannot be ranked: {shallow}: freeze.layers: is 2, but the checkpoint has 1 layers" in str(
+        prepared.rows.notes
+    )
 
 
 def test_none_can_be_used(tmp_path: Path) -> None:
