@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textxfer.command_line import add_recipe_arguments, run_command
-from textxfer.errors import Interrupted, OutputError, TextxferError
+from textxfer.errors import OutputError, TextxferError
 
 if TYPE_CHECKING:
     from textxfer.recipe.schema import Recipe
@@ -187,7 +187,7 @@ def _run(
     from textxfer.training.precision import make_accelerator
     from textxfer.training.rows import load_rows
     from textxfer.training.scrutiny import look_at
-    from textxfer.training.stopping import StopRequested, StopSignal
+    from textxfer.training.stopping import StopSignal
     from textxfer.training.trackers import check_trackers
 
     began = time.monotonic()
@@ -220,16 +220,9 @@ def _run(
     tell(observers, "on_note", f"trains in {precision} on {accelerator.device.type}; {padding}")
     tell(observers, "on_model", training.frozen)
     keeper = Keeper(folder, training, accelerator)
-    with stop, keeper.explaining():
-        try:
-            job = Job(recipe, prepared, training, accelerator, keeper, stop, observers, began, findings, choices.made)
-            return RunResult(folder.path, job.run())
-        except StopRequested as request:
-            if not keeper.opened:
-                raise Interrupted(request.signal_number, "stopped before the first step; nothing was written") from None
-            keeper.save()
-            at = f"stopped after step {keeper.progress.step} of {prepared.plan.steps}"
-            raise Interrupted(request.signal_number, at) from None
+    job = Job(recipe, prepared, training, accelerator, keeper, stop, observers, began, findings, choices.made)
+    with stop, keeper.explaining(prepared.plan.steps):
+        return RunResult(folder.path, job.run())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textxfer.adaptation.work import Work, digest, head_plan, notes
-from textxfer.errors import Interrupted, OutputError, TrainingDiverged
+from textxfer.errors import OutputError, TrainingDiverged
 from textxfer.records import Scores
 from textxfer.training.observers import JsonLines, Observer, tell
 from textxfer.training.plan import Plan
@@ -96,7 +96,7 @@ def _adapt(work: Work, place: RunFolder, accelerator: Accelerator, observers: li
     from textxfer.training.best import Best
     from textxfer.training.keeper import Keeper
     from textxfer.training.optimizer import adamw
-    from textxfer.training.stopping import StopRequested, StopSignal
+    from textxfer.training.stopping import StopSignal
 
     settings, began = work.settings, time.monotonic()
     stop = StopSignal(accelerator)
@@ -114,17 +114,11 @@ def _adapt(work: Work, place: RunFolder, accelerator: Accelerator, observers: li
         tell(observers, "on_note", note)
     tell(observers, "on_model", frozen)
     run = _Run(work, built, network, accelerator, keeper, stop, observers, began)
-    with stop, keeper.explaining():
+    with stop, keeper.explaining(work.plan.steps, "adaptation stopped"):
         try:
             return run.to_the_end(optimizer, best)
         except TrainingDiverged as error:
             raise TrainingDiverged(*(line.replace("train.", "adapt.") for line in error.lines)) from error
-        except StopRequested as request:
-            if not keeper.opened:
-                raise Interrupted(request.signal_number, "stopped before the first step; nothing was written") from None
-            keeper.save()
-            at = f"adaptation stopped after step {keeper.progress.step} of {work.plan.steps}"
-            raise Interrupted(request.signal_number, at) from None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from textxfer.training.observers import JsonLines
 from textxfer.training.processes import on_main
 from textxfer.training.progress import Progress
 from textxfer.training.run_folder import ENVIRONMENT, RunFolder
+from textxfer.training.stopping import StopRequested
 
 if TYPE_CHECKING:
     import torch
@@ -119,10 +120,16 @@ class Keeper:
             self.saved_step = self.progress.step
 
     @contextmanager
-    def explaining(self) -> Iterator[None]:
-        """Adds to whatever ends the run early what is saved of it and how to go on."""
+    def explaining(self, steps: int, what: str = "stopped") -> Iterator[None]:
+        """Saves a run that is asked to stop, and adds to whatever ends it early what is saved and how to go on.
+
+        Args:
+            steps: Of the whole run.
+            what: What is said of one that was asked to stop.
+        """
         try:
-            yield
+            with self._saving(steps, what):
+                yield
         except KeyboardInterrupt:
             raise Interrupted(signal.SIGINT, "stopped at once", *self._what_is_left()) from None
         except TextxferError as error:
@@ -133,6 +140,17 @@ class Keeper:
             for line in self._what_is_left():
                 error.add_note(line)
             raise
+
+    @contextmanager
+    def _saving(self, steps: int, what: str) -> Iterator[None]:
+        try:
+            yield
+        except StopRequested as request:
+            if not self.opened:
+                raise Interrupted(request.signal_number, "stopped before the first step; nothing was written") from None
+            self.save()
+            at = f"{what} after step {self.progress.step} of {steps}"
+            raise Interrupted(request.signal_number, at) from None
 
     def _what_is_left(self) -> list[str]:
         if not self.opened:
