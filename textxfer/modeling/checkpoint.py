@@ -78,6 +78,7 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
 
     Raises:
         CheckpointError: It is not there or cannot be used; the message says what to do.
+        MissingExtra: It is a LoRA adapter, and peft is not installed.
     """
     location, commit = _locate(name, revision)
     with quiet_transformers():
@@ -90,6 +91,9 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
             "take the tokenizer that it was trained with"
         )
     if is_adapter(Path(location)):
+        from textxfer.modeling.lora import check_peft
+
+        check_peft(name)
         told = json.loads((Path(location) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         base, commit = _locate(told["base_model_name_or_path"], told.get("revision"))
         return Checkpoint(name, base, commit, config, tokenizer, adapter=location)

@@ -60,14 +60,17 @@ class Updates:
     tensors: Mapping[str, torch.Tensor]
 
 
-def check_peft() -> None:
+def check_peft(what: str = "lora") -> None:
     """Makes sure that peft is installed.
+
+    Args:
+        what: Needs it.
 
     Raises:
         MissingExtra: It is not.
     """
     if importlib.util.find_spec("peft") is None:  # importing it takes seconds
-        raise MissingExtra("lora: needs the package peft; `pip install textxfer[lora]` brings it")
+        raise MissingExtra(f"{what}: needs the package peft; `pip install textxfer[lora]` brings it")
 
 
 def add_lora(model: nn.Module, lora: Lora, frozen_layers: int | Literal["all"] = 0, seed: int = 0) -> int:
@@ -174,7 +177,6 @@ def load_adapter(model: nn.Module, folder: Path, with_head: bool = True) -> set[
     import torch
     from safetensors.torch import load_file
 
-    check_peft()
     told = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     lora = Lora(told["r"], told["lora_alpha"], 0.0)
     peft.inject_adapter_in_model(_config(model, lora, told["target_modules"]), model)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ import torch
 from tests.tiny import FAMILIES
 from textxfer.errors import MissingExtra, RecipeError
 from textxfer.modeling.anatomy import backbone_parameters
+from textxfer.modeling.checkpoint import open_checkpoint
 from textxfer.modeling.freezing import freeze
 from textxfer.modeling.lora import Lora, add_lora, check_peft, merge_lora
 
@@ -91,3 +95,13 @@ def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"lora: needs the package peft; `pip install textxfer\[lora\]` brings it"):
         check_peft()
+
+
+def test_an_adapter_needs_peft_when_it_is_opened(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(bert, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(bert)}))
+    assert open_checkpoint(str(folder)).adapter == str(folder)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="adapter: needs the package peft"):
+        open_checkpoint(str(folder))
