@@ -99,4 +99,4 @@ def test_check_looks_at_each(shell: Shell, places: Path) -> None:
     assert f"what is said of tokens is of {places / 'a'}" in out
     code, _, err = shell("check", "r.yaml", "checkpoint={auto: [./nowhere, ./neither]}")
     assert code == 2
-    assert err.startswith("none of the checkpoints can be opened:")
+    assert err.startswith("none of the checkpoints can be ranked:")
