@@ -19,7 +19,7 @@ MOST_SLICES = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("model", help="a run, a model folder or a Hub id (id@revision)")
+    parser.add_argument("model", help="a run, a model's folder, or a Hub id (id@revision)")
     parser.add_argument("--data", required=True, type=Path, help="a file, or a folder with a file for each split")
     parser.add_argument("--split", choices=("train", "validation", "test"), help="of a folder; default: test")
     for name in COLUMNS:

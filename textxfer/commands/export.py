@@ -17,7 +17,7 @@ COLUMNS = ("text", "text_pair", "question", "context")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("model", help="a run, a model's folder, or a Hub id")
+    parser.add_argument("model", help="a run, a model's folder, or a Hub id (id@revision)")
     parser.add_argument("--onnx", action="store_true", help="write it for ONNX Runtime")
     parser.add_argument("--int8", action="store_true", help="with 8-bit weights; says how many predictions change")
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="default: onnx (onnx-int8) in MODEL")

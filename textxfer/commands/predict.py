@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from textxfer.commands._numbers import count
+
 SUMMARY = "predict every row of a file (csv, tsv, jsonl, txt, parquet), however large"
 
 STREAM = "-"
@@ -14,19 +16,19 @@ STREAM = "-"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("model", help="a run, a model's folder, or a Hub id")
+    parser.add_argument("model", help="a run, a model's folder, or a Hub id (id@revision)")
     parser.add_argument("file", help="csv, tsv, jsonl, txt (a text a line; these .gz too), json, parquet; - is stdin")
     parser.add_argument("-o", "--output", metavar="OUT", default=STREAM, help=".jsonl, .csv, .parquet; default: stdout")
     parser.add_argument("--text", metavar="COLUMN", help="column of the text; default: text")
     parser.add_argument("--text-pair", metavar="COLUMN", help="column of a second text; default: none")
     parser.add_argument("--question", metavar="COLUMN", help="column of the question; default: question")
     parser.add_argument("--context", metavar="COLUMN", help="column of the passage; default: context")
-    parser.add_argument("--top-k", metavar="K", type=_count, help="labels a row, best first; default: 1")
+    parser.add_argument("--top-k", metavar="K", type=count, help="labels a row, best first; default: 1")
     parser.add_argument("--columns", metavar="A,B", default="all", help="columns to copy; default: all; or none")
     parser.add_argument("--format", metavar="KIND", help="of FILE; default: by its ending, for stdin jsonl")
     parser.add_argument("--backend", choices=["torch", "onnx"], default="torch", help="onnx: an exported model")
     parser.add_argument("--precision", choices=["fp32", "auto"], default="fp32", help="auto: bf16 where it is fast")
-    parser.add_argument("--batch-tokens", metavar="N", type=_count, help="padded tokens of a batch; default: by device")
+    parser.add_argument("--batch-tokens", metavar="N", type=count, help="padded tokens of a batch; default: by device")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is")
     parser.add_argument("--skip-bad", action="store_true", help="give rows that cannot be used no prediction; go on")
     parser.add_argument("--harmless", action="store_true", help="csv: an apostrophe before texts like =1+1")
@@ -68,16 +70,6 @@ def execute(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print(_summary(result), file=sys.stderr)
     return 0
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-_count.__name__ = "whole number from 1 on"  # argparse's messages name it
 
 
 class _Bar:

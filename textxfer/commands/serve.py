@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textxfer.commands._numbers import count
 from textxfer.errors import MissingExtra, TextxferError
 
 if TYPE_CHECKING:
@@ -24,20 +25,20 @@ PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.epilog = f"With {TOKEN} in the environment, requests must send it as a bearer token."
-    parser.add_argument("model", help="a run, a model's folder, or a Hub id")
+    parser.add_argument("model", help="a run, a model's folder, or a Hub id (id@revision)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1, this machine")
     parser.add_argument("--port", metavar="N", type=_port, default=8000, help="default: 8000; 0 takes a free one")
     parser.add_argument("--backend", choices=["torch", "onnx"], default="torch", help="onnx: an exported model")
     parser.add_argument("--precision", choices=["fp32", "auto"], default="fp32", help="auto: bf16 where it is fast")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is")
-    parser.add_argument("--batch-tokens", metavar="N", type=_count, help="padded tokens of a batch; default: by device")
+    parser.add_argument("--batch-tokens", metavar="N", type=count, help="padded tokens of a batch; default: by device")
     parser.add_argument(
-        "--batch-texts", metavar="N", type=_count, default=32, help="of a call of the model; default: 32"
+        "--batch-texts", metavar="N", type=count, default=32, help="of a call of the model; default: 32"
     )
-    parser.add_argument("--max-body", metavar="BYTES", type=_count, help="of a request; default: 2097152")
-    parser.add_argument("--max-texts", metavar="N", type=_count, help="of a request; default: 256")
-    parser.add_argument("--max-characters", metavar="N", type=_count, help="of a text; default: 50000")
-    parser.add_argument("--max-waiting", metavar="N", type=_count, help="texts that may wait; default: 1024")
+    parser.add_argument("--max-body", metavar="BYTES", type=count, help="of a request; default: 2097152")
+    parser.add_argument("--max-texts", metavar="N", type=count, help="of a request; default: 256")
+    parser.add_argument("--max-characters", metavar="N", type=count, help="of a text; default: 50000")
+    parser.add_argument("--max-waiting", metavar="N", type=count, help="texts that may wait; default: 1024")
     parser.add_argument("--read-timeout", metavar="S", type=_seconds, help="to send a request; default: 20")
     parser.add_argument("--timeout", metavar="S", type=_seconds, help="to answer it; default: 30")
     parser.add_argument("--quiet", action="store_true", help="show mistakes only")
@@ -129,13 +130,6 @@ def _name(model: str) -> str:
     return resolved.parent.name if resolved.name == "model" else resolved.name
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
 def _port(text: str) -> int:
     number = int(text)
     if not 0 <= number <= 65535:
@@ -150,6 +144,5 @@ def _seconds(text: str) -> float:
     return number
 
 
-_count.__name__ = "whole number from 1 on"  # argparse's messages name them
-_port.__name__ = "port from 0 to 65535"
+_port.__name__ = "port from 0 to 65535"  # argparse's messages name them
 _seconds.__name__ = "number of seconds"

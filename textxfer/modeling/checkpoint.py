@@ -13,6 +13,7 @@ from typing import Any
 from textxfer.errors import CheckpointError
 from textxfer.modeling.anatomy import FAMILIES, most_tokens
 from textxfer.modeling.quiet import quiet_transformers
+from textxfer.recipe.merging import id_and_revision
 
 PACKAGE = "package:"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -73,8 +74,9 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     """Finds a checkpoint and reads its configuration and tokenizer.
 
     Args:
-        name: A folder (of a model, or of a run), `package:<importable package>/<path inside>`, or a Hub id.
-        revision: Branch, tag or commit on the Hub.
+        name: A folder (of a model, or of a run), `package:<importable package>/<path inside>`, or a Hub id, also with
+            its revision: `id@revision`.
+        revision: Branch, tag or commit on the Hub, where the name says none.
 
     Raises:
         CheckpointError: It is not there or cannot be used; the message says what to do.
@@ -163,6 +165,8 @@ def _locate(name: str, revision: str | None) -> tuple[str, str | None]:
         return _check_folder(name, folder), None
     if folder.is_absolute() or name.startswith("."):
         raise CheckpointError(f"{name}: there is no such folder")
+    if revision is None:
+        name, revision = id_and_revision(name)
     return name, _check_hub(name, revision)
 
 

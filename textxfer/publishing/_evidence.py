@@ -155,7 +155,10 @@ def _confusions(facts: Facts) -> Iterator[str]:
         if true != said and count
     ]
     worst = sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))[:MOST_CONFUSIONS]
-    told = (f"`{inline(names[true])}` taken for `{inline(names[said])}` {count:,} times" for count, true, said in worst)
+    told = (
+        f"`{inline(names[true])}` taken for `{inline(names[said])}` {'once' if count == 1 else f'{count:,} times'}"
+        for count, true, said in worst
+    )
     if worst:
         yield f"Most frequent errors on {facts.split}: {'; '.join(told)}."
 

@@ -121,7 +121,8 @@ def _ask(model: Path, known: Said) -> dict[str, Any]:
     """Runs `_reload` in a process that sees no GPU, no network and no token."""
     question = {"folder": str(model.resolve()), "rows": known.rows, "max_length": known.max_length}
     environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
-    environment |= {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "TRANSFORMERS_VERBOSITY": "error"}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_TOKEN_PATH": os.devnull, "CUDA_VISIBLE_DEVICES": ""}
+    environment |= {"TRANSFORMERS_VERBOSITY": "error"}
     done = subprocess.run(
         [sys.executable, "-P", _reload.__file__],
         input=json.dumps(question),

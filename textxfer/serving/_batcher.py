@@ -44,7 +44,6 @@ class _Job:
         answer: Gets a result for each row, or the error that there was.
         results: Of the first rows so far.
         taken: Rows that the model was given so far.
-        over: Whether nobody waits any more.
     """
 
     rows: Sequence[Row]
@@ -53,7 +52,6 @@ class _Job:
     answer: asyncio.Future[list[Any]]
     results: list[Any] = field(default_factory=list)
     taken: int = 0
-    over: bool = False
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -192,11 +190,9 @@ class Batcher:
 
     def _forget(self, job: _Job) -> None:
         with self._changed:
-            if not job.over:
-                job.over = True
-                if job.taken < len(job.rows):
-                    self._waiting -= len(job.rows) - job.taken
-                    self._jobs.remove(job)
+            if job.taken < len(job.rows):
+                self._waiting -= len(job.rows) - job.taken
+                self._jobs.remove(job)
 
     def _work(self) -> None:
         while batch := self._next():

@@ -47,7 +47,7 @@ class Guard:
     def __init__(self, app: Any, limits: Limits, token: str | None, metrics: Metrics) -> None:
         self.app = app
         self._limits = limits
-        self._authorization = f"Bearer {token}".encode() if token is not None else None
+        self._token = token.encode() if token is not None else None
         self._metrics = metrics
         self._in_progress = 0
 
@@ -72,6 +72,9 @@ class Guard:
                 await self._run(scope, body, receive, noted)
         except _Refused as refused:
             await _refuse(refused.response, scope, receive, noted)
+        except Exception:
+            status = 500 if status == CLIENT_GONE else status  # which is answered further out
+            raise
         finally:
             self._in_progress -= 1
             self._metrics.request(scope["path"], status, time.perf_counter() - began)
@@ -83,9 +86,9 @@ class Guard:
             _Refused: It may not ask, or not for so much, or not so slowly.
         """
         headers = dict(scope["headers"])
-        if self._authorization is not None and scope["path"] not in OPEN_PATHS:
-            given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._authorization):
+        if self._token is not None and scope["path"] not in OPEN_PATHS:
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
                 what = "this server wants its token: send the header `Authorization: Bearer TOKEN`"
                 raise _Refused(problem(401, what, WWW_Authenticate="Bearer"))
         if self._in_progress > self._limits.requests:
@@ -114,7 +117,7 @@ class Guard:
         return problem(413, f"the body is larger than {self._limits.body_bytes:,} bytes; send fewer texts at a time")
 
     async def _run(self, scope: Message, body: bytes, receive: Receive, send: Send) -> None:
-        """Has the application answer, unless the client goes before."""
+        """Has the application answer, unless the client goes before, or does not take the answer."""
         left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
@@ -122,8 +125,9 @@ class Guard:
 
         gone = asyncio.ensure_future(receive())  # after the body, the next message says that the client has gone
         answer = asyncio.ensure_future(self.app(scope, replay, send))
+        seconds = self._limits.answer_seconds + self._limits.read_seconds
         try:
-            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((answer, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             finished = answer.done()
             gone.cancel()
@@ -145,7 +149,7 @@ async def _refuse(response: JSONResponse, scope: Message, receive: Receive, send
                 message = await receive()
                 if message["type"] != "http.request" or not message.get("more_body", False):
                     break
-                size += len(message["body"])
+                size += len(message.get("body", b""))
     except TimeoutError:
         pass
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -65,6 +65,9 @@ def pieces(rows: Iterator[Row]) -> Iterator[list[Row]]:
 def _items(inputs: Any, form: str) -> Iterable[Any]:
     if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
         raise DataError(f"input must be {form}, or many of them, not {inputs!r:.80}")
+    if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):  # a pandas DataFrame, which iterates over their names
+        rows: list[Any] = inputs.to_dict("records")
+        return rows
     return inputs
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from textxfer.errors import TextxferError
-from textxfer.modeling.checkpoint import open_checkpoint
+from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.serving._saved import task_of_model
-from textxfer.serving.engine import Engine, load_engine, open_engine
+from textxfer.serving.engine import Engine, check_backend, load_engine, open_engine
 from textxfer.serving.onnx_backend import exported_folder
 from textxfer.tasks import Task
 
@@ -49,20 +49,27 @@ def known_model(
     Raises:
         CheckpointError: It is not there, or has no head that textxfer can use.
         TextxferError: It cannot run like this.
+        ValueError: There is no such backend.
     """
+    check_backend(backend)
     if backend == "onnx":
         if precision != "fp32":
             raise TextxferError("--precision is for torch; an exported model has the precision it was exported with")
         engine = open_engine(name, backend="onnx", device=device, batch_tokens=batch_tokens)
         return KnownModel(engine.task, _digest(exported_folder(name)), lambda: engine)
     checkpoint = open_checkpoint(name)
-    pinned = checkpoint.revision is not None
-    fingerprint = f"{checkpoint.location}@{checkpoint.revision}" if pinned else _digest(Path(checkpoint.location))
 
     def load() -> Engine:
         return load_engine(checkpoint, device=device, precision=precision, batch_tokens=batch_tokens)
 
-    return KnownModel(task_of_model(checkpoint), fingerprint, load)
+    return KnownModel(task_of_model(checkpoint), _fingerprint(checkpoint), load)
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    """Gives what is the same for the same weights: of an adapter, for the same ones on the same base."""
+    pinned = checkpoint.revision is not None
+    weights = f"{checkpoint.location}@{checkpoint.revision}" if pinned else _digest(Path(checkpoint.location))
+    return weights if checkpoint.adapter is None else f"{weights} {_digest(Path(checkpoint.adapter))}"
 
 
 def _digest(folder: Path) -> str:

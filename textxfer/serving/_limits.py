@@ -15,7 +15,7 @@ class Limits:
         characters: Of a text.
         waiting: Texts that wait for the model, of all requests together.
         requests: In progress at a time.
-        read_seconds: For a client to send the head of its request, and again for the body.
+        read_seconds: For a client to send the head of its request, again for the body, and again to take the answer.
         answer_seconds: From there to the answer.
     """
 

@@ -218,7 +218,8 @@ def mistakes(errors: Iterable[Mapping[str, Any]], fields: Callable[[], Iterable[
                 where += f"[{part}]"
             elif not str(part).startswith("="):
                 where += f"{'.' if where else ''}{part:.80}"
-        words = WORDS.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
+        ours = WORDS.get(error["type"])
+        words = ours.format(**error.get("ctx", {})) if ours is not None else error["msg"]
         if error["type"] == "extra_forbidden" and len(error["loc"]) == 2:
             words += f" (there are: {', '.join(fields())})"
         lines.append(f"{where or 'the body'}: {words}" if error["type"] != "mixed" else words)

@@ -78,12 +78,22 @@ def open_engine(
         CheckpointError: It is not there, or has no head that textxfer can use.
         TextxferError: The device cannot be used here.
         MissingExtra: ONNX Runtime is not installed.
+        ValueError: There is no such backend, or it cannot be used so.
     """
+    check_backend(backend)
     if backend == "onnx":
         return _open_exported(name, revision, device, precision, batch_tokens)
-    if backend != "torch":
-        raise ValueError(f"backend must be 'torch' or 'onnx', not {backend!r}")
     return load_engine(open_checkpoint(name, revision), device=device, precision=precision, batch_tokens=batch_tokens)
+
+
+def check_backend(name: str) -> None:
+    """Checks that there is a backend of this name.
+
+    Raises:
+        ValueError: There is not.
+    """
+    if name not in ("torch", "onnx"):
+        raise ValueError(f"backend must be 'torch' or 'onnx', not {name!r}")
 
 
 def load_engine(

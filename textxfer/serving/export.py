@@ -157,7 +157,9 @@ def check_packages() -> None:
 
 def agreement(one: Predictions, other: Predictions) -> float:
     """Gives the share of rows for which two models predict the same: the label, the set of labels, or the answer."""
-    same = [str(first) == str(second) for first, second in zip(one.predicted, other.predicted, strict=True)]
+    import numpy as np
+
+    same = [np.array_equal(first, second) for first, second in zip(one.predicted, other.predicted, strict=True)]
     return sum(same) / len(same)
 
 

@@ -102,16 +102,13 @@ def open_exported(name: str, *, device: Any = None, batch_tokens: int | None = N
         MissingExtra: ONNX Runtime is not installed.
     """
     folder = exported_folder(name)
-    provider = PROVIDERS.get(str(device or "cpu").partition(":")[0], "")
-    runtime = _runtime()
-    if provider not in runtime.get_available_providers():
-        raise TextxferError(f"device {device}: ONNX Runtime cannot use it here; leave it out for the CPU")
+    provider = _provider(device)
     config = _config(name, folder / CONFIG)
     settings, names = config["textxfer"], config["id2label"]
     task = noted_task(name, settings, len(names))
     labels = None if task.predicts == "answers" else LabelSet(tuple(names[number] for number in sorted(names, key=int)))
     tokenizer = _tokenizer(name, folder / TOKENIZER, settings)
-    session = _session(name, folder / GRAPH, provider)
+    session = _session(name, folder / GRAPH, provider, device)
     _check_outputs(name, session, task, labels)
     backend = OnnxBackend(session, tokenizer.pad_token_id, batch_tokens or TOKENS_ON_CPU)
     return Exported(task, labels, tokenizer, backend, noted_conformal(name, settings))
@@ -150,6 +147,23 @@ def _runtime() -> Any:
     return onnxruntime
 
 
+def _provider(device: Any) -> tuple[str, dict[str, str]]:
+    """Gives what ONNX Runtime calls a device, and its options.
+
+    Raises:
+        TextxferError: It cannot be used here.
+    """
+    kind, _, number = str(device or "cpu").partition(":")
+    provider = PROVIDERS.get(kind)
+    if provider not in _runtime().get_available_providers() or not (number or "0").isdecimal():
+        raise _unusable(device)
+    return str(provider), {"device_id": number} if number and kind != "cpu" else {}
+
+
+def _unusable(device: Any) -> TextxferError:
+    return TextxferError(f"device {device}: ONNX Runtime cannot use it here; leave it out for the CPU")
+
+
 def _config(name: str, path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -182,17 +196,20 @@ def _tokenizer(name: str, path: Path, settings: Mapping[str, Any]) -> PlainToken
     return PlainTokenizer(backend, int(pad), unknown, special, segments)
 
 
-def _session(name: str, path: Path, provider: str) -> Any:
+def _session(name: str, path: Path, provider: tuple[str, dict[str, str]], device: Any) -> Any:
     runtime = _runtime()
     options = runtime.SessionOptions()
     threads = os.environ.get("OMP_NUM_THREADS", "")  # which torch heeds too
     options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0  # 0: as many as there are cores
     options.log_severity_level = 3
     try:
-        return runtime.InferenceSession(str(path), options, providers=[provider])
+        session = runtime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # ONNX Runtime has a kind of its own for each way a file is broken
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{name}: its {GRAPH} cannot be loaded: {reason}; export the model again") from error
+    if provider[0] not in session.get_providers():  # it falls back to the CPU, and says so to nobody
+        raise _unusable(device)
+    return session
 
 
 def _check_outputs(name: str, session: Any, task: Task, labels: LabelSet | None) -> None:

@@ -29,7 +29,7 @@ def pipeline(
     Args:
         model: A folder (`runs/<name>/model` or `runs/<name>`), or a Hub id. Models that were not made by textxfer work
             too, if they have a classification or question answering head.
-        revision: Branch, tag or commit on the Hub.
+        revision: Branch, tag or commit on the Hub; `id@revision` as the model says the same.
         backend: torch, or `onnx` for what `textxfer export` wrote (its folder, or the run it was made in), which needs
             neither torch nor transformers.
         device: Default: CUDA, then MPS, else the CPU.

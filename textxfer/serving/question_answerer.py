@@ -66,9 +66,9 @@ class QuestionAnswerer:
         """Gives the best answer of each question.
 
         Args:
-            questions: {"question": ..., "context": ...}, or many of them: a list, or a `datasets.Dataset` whose columns
-                have these names. An iterator is a stream: answers come one by one, in bounded memory; up to 1,024
-                questions are read ahead.
+            questions: {"question": ..., "context": ...}, or many of them: a list, or a `datasets.Dataset` or pandas
+                DataFrame whose columns have these names. An iterator is a stream: answers come one by one, in bounded
+                memory; up to 1,024 questions are read ahead.
             question: One question, with `context` or `contexts`.
             context: The passage to find its answer in.
             contexts: Many passages to find its answer in.

@@ -85,8 +85,8 @@ class TextClassifier:
 
         Args:
             texts: A text, a pair {"text": ..., "text_pair": ...}, or many of them: a list, a column, a
-                `datasets.Dataset` whose columns have these names. An iterator (a generator, an open file) is a stream:
-                results come one by one, in bounded memory; up to 1,024 texts are read ahead.
+                `datasets.Dataset` or pandas DataFrame whose columns have these names. An iterator (a generator, an open
+                file) is a stream: results come one by one, in bounded memory; up to 1,024 texts are read ahead.
             top_k: How many labels, best first; None gives all. "set" gives the labels that the model says a text has:
                 with several labels a text those that reach their thresholds, none perhaps; else the best one.
             min_confidence: From 0 to 1. Where the best label is less probable, "label" is None and "score" its

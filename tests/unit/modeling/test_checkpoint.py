@@ -104,6 +104,10 @@ def test_hub_out_of_reach_names_the_id_and_the_ways_without_it() -> None:
         assert way in message
 
 
+def test_revision_may_stand_in_the_name() -> None:
+    assert complaint("some-org/some-model@v1") == complaint("some-org/some-model", "v1")
+
+
 def test_folder_with_a_revision(bert: Path) -> None:
     assert complaint(bert, "main") == f"{bert}: is a folder, and a folder has no revision 'main'; leave it out"
 

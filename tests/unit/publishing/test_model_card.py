@@ -188,7 +188,7 @@ def test_limits_are_said(tmp_path: Path) -> None:
         "two models can be told apart if their scores differ by 0.050 or more",
         "on the other 25: accuracy 0.800",
         "The weakest label is `bad`: it finds 66.7% of its 15 rows",
-        "`bad` taken for `good` 5 times; `good` taken for `bad` 1 times",
+        "`bad` taken for `good` 5 times; `good` taken for `bad` once",
         "It knows its rows by heart.",
         r"Data: train: 3 rows \| repeat.",
         "Of the 80% of rows that it is surest of, 95.0% are right.",
@@ -247,6 +247,11 @@ def test_training_section_is_yaml_of_the_recipe(bert: Path, tmp_path: Path) -> N
     assert sections["task"]["name"] == "sentiment"
     assert "log_every" not in sections["train"]
     assert "40 train, 10 validation, 30 test rows" in card_of(run)
+
+
+def test_the_recipe_on_the_card_has_the_low_rank_updates(tmp_path: Path) -> None:
+    assert "lora:\n  rank: 4\n" in model_card(write_run(tmp_path / "run", lora={"rank": 4, "targets": None}))
+    assert "lora" not in model_card(write_run(tmp_path / "plain", lora=None))
 
 
 def test_a_run_that_is_not_whole_has_no_card(tmp_path: Path) -> None:

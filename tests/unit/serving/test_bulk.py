@@ -271,3 +271,8 @@ def test_exported_model_predicts_a_file(exported: Any, varied: Any, predict: Any
     assert close(ours, theirs)
     with pytest.raises(TextxferError, match="--precision is for torch"):
         predict(ROWS, model=exported(), backend="onnx", precision="auto")
+
+
+def test_backend_that_there_is_not(predict: Any) -> None:
+    with pytest.raises(ValueError, match="backend must be 'torch' or 'onnx', not 'jax'"):
+        predict(ROWS, backend="jax")

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from textxfer.errors import Interrupted, OutputError
+from textxfer.modeling.checkpoint import Checkpoint
+from textxfer.serving._known_model import _fingerprint
 from textxfer.serving.bulk import BulkResult, predict_file
 
 ROOT = Path(__file__).parents[3]
@@ -145,6 +147,21 @@ def test_another_model_is_refused(half: Path, predict: Predict, stock: Any) -> N
     model = stock("bert", "AutoModelForSequenceClassification")
     with pytest.raises(OutputError, match=r"out.jsonl: was begun with another MODEL; give the same"):
         predict(half, resume=True, model=model)
+
+
+def test_another_adapter_of_the_same_base_is_another_model(tmp_path: Path) -> None:
+    for name in ("base", "one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter_model.safetensors").write_text(name)
+
+    def fingerprint(adapter: str | None, revision: str | None) -> str:
+        folder = str(tmp_path / adapter) if adapter is not None else None
+        return _fingerprint(Checkpoint("model", str(tmp_path / "base"), revision, None, None, adapter=folder))
+
+    for revision in (None, "0123abcd"):
+        found = [fingerprint(adapter, revision) for adapter in (None, "one", "other")]
+        assert len(set(found)) == 3
+        assert fingerprint("one", revision) == found[1]
 
 
 def test_another_file_is_refused_and_rows_to_come_may_change(half: Path, predict: Predict, source: Path) -> None:

@@ -296,6 +296,27 @@ def test_options_that_go_with_torch_only(exported: Any) -> None:
         textxfer.pipeline(exported(), backend="onnx", device="mps")
 
 
+def test_device_is_the_one_that_was_asked_for(exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    folder, cuda = exported(), "CUDAExecutionProvider"
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [cuda, "CPUExecutionProvider"])
+    asked: list[Any] = []
+
+    class OnCpu:
+        def __init__(self, path: str, options: Any, providers: list[Any]) -> None:
+            asked.extend(providers)
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnCpu)
+    for device in ("cuda", "cuda:1", "cuda:x"):
+        with pytest.raises(TextxferError, match=f"device {device}: ONNX Runtime cannot use it here"):
+            textxfer.pipeline(folder, backend="onnx", device=device)
+    assert asked == [(cuda, {}), (cuda, {"device_id": "1"})]
+
+
 def test_runtime_that_is_not_installed(exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtra) as error:

@@ -108,6 +108,12 @@ def test_two_thousand_texts(classify: Any) -> None:
     assert close([results[7], results[1999]], classify([texts[7], texts[1999]]))
 
 
+def test_rows_of_a_data_frame_are_texts_and_its_column_names_are_not(classify: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    texts = ["we loved the room", "the soup came cold", "rude"]
+    assert close(classify(pandas.DataFrame({"text": texts, "id": [1, 2, 3]})), classify(texts))
+
+
 # --- pairs and sets of labels
 
 

@@ -225,7 +225,9 @@ def test_a_token_is_asked_for() -> None:
                     "errors": ["this server wants its token: send the header `Authorization: Bearer TOKEN`"]
                 }
         assert running.client.post("/predict", headers=right, json={"texts": "a"}).status_code == 200
-        assert running.client.get("/metrics", headers=right).status_code == 200
+        for scheme in ("Bearer", "bearer"):  # its letters may be of any case
+            headers = {"Authorization": f"{scheme} open-sesame"}
+            assert running.client.get("/metrics", headers=headers).status_code == 200
         for path in ("/", "/health", "/ready", "/openapi.json"):
             assert running.client.get(path).status_code == 200
         described = running.client.get("/openapi.json").json()

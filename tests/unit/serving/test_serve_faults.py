@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import time
@@ -14,8 +15,10 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
-from tests.unit.serving.http import Marker, Served, answer_of, request, served, until
+from tests.unit.serving.http import Marker, Served, answer_of, request, run_async, served, until
+from textxfer.serving._guard import Guard
 from textxfer.serving._limits import Limits
+from textxfer.serving._metrics import Metrics
 
 QUICK = Limits(read_seconds=0.5, answer_seconds=0.6)
 
@@ -300,6 +303,29 @@ def test_a_client_that_goes_is_not_predicted_for() -> None:
         assert 'textxfer_requests_total{path="/predict",status="499"} 3.0' in server.client.get("/metrics").text
 
 
+def test_a_client_that_does_not_take_its_answer_is_not_waited_for() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"more than the line holds"})
+
+    came = iter([{"type": "http.request", "body": b"{}"}])
+
+    async def receive() -> Any:
+        return next(came, None) or await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def ask() -> None:
+        async with asyncio.timeout(20):
+            await guard({"type": "http", "path": "/predict", "headers": []}, receive, send)
+
+    guard = Guard(app, Limits(read_seconds=0.05, answer_seconds=0.05), None, Metrics(lambda: 0))
+    run_async(ask())
+    assert guard._in_progress == 0
+
+
 def test_a_hundred_clients_come_and_go() -> None:
     marker = Marker()
     marker.seconds = 0.01
@@ -328,6 +354,7 @@ def test_a_mistake_of_the_model_is_500_for_its_own_request_only(caplog: pytest.L
         assert [good.status_code, fine.status_code] == [200, 200]
         assert told(bad) == (500, ["a mistake of the server's own; its log says more"])
         until(lambda: "the model choked" in caplog.text)
+        assert 'textxfer_requests_total{path="/predict",status="500"} 1.0' in server.client.get("/metrics").text
         assert server.lives()
 
 
