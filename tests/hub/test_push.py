@@ -73,6 +73,7 @@ def test_a_push_comes_back_the_same_and_a_second_one_changes_nothing(
 
     assert first.code == 0, first.stderr
     assert first.stdout == f"{hub.url}/{ID}\n"
+    assert "report.html and README.md may show texts of the rows" in first.stderr
     repo = hub.repo("model", ID)
     assert [commit.author for commit in repo.history("main")] == ["user", "user"]
     assert not repo.private
@@ -138,6 +139,7 @@ def test_a_dry_run_lists_all_and_changes_nothing(hub: Hub, client: Callable[...,
     }
     assert set(listed) == FILES
     assert listed["model.safetensors"] == (run / "model" / "model.safetensors").stat().st_size
+    assert "report.html and README.md may show texts of the rows" in done.stdout
     assert f"would go to {ID} (private, to be made), branch main" in done.stdout
     assert hub.store.repos == {}
     assert {each.method for each in hub.requests} <= {"GET"}

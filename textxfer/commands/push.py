@@ -33,7 +33,7 @@ def execute(arguments: argparse.Namespace) -> int:
         arguments.run, arguments.repo, private=arguments.private, revision=arguments.revision, tag=arguments.tag
     )
     if arguments.dry_run:
-        print(_files(plan), flush=True)
+        print(f"{_files(plan)}\n{_shown(plan)}", flush=True)
     place = check_access(plan.target)
     apart = verify(plan.run)
     seen = "private" if place.private else "public"
@@ -41,7 +41,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(f"would go to {told}; loaded anew, the model says what it said in the run (logits {apart:.1g} apart)")
         return 0
-    print(f"pushing {len(plan.files)} files to {told}", file=sys.stderr)
+    print(f"pushing {len(plan.files)} files to {told}; {_shown(plan)}", file=sys.stderr)
     pushed = upload(plan, place, progress=sys.stderr.isatty())
     named = f", tag {plan.target.tag}" if plan.target.tag else ""
     print(f"commit {pushed.commit[:12]}{named}" + ("" if pushed.new else "; all was there already"), file=sys.stderr)
@@ -53,5 +53,10 @@ def _files(plan: Plan) -> str:
     width = max(len(file.name) for file in plan.files)
     lines = [f"{file.name:<{width}}  {file.size:>13,} bytes" for file in plan.files]
     lines.append(f"{'in all':<{width}}  {sum(file.size for file in plan.files):>13,} bytes")
-    shown = [name for name in ("report.html", "README.md") if name in {file.name for file in plan.files}]
-    return "\n".join([*lines, f"{' and '.join(shown)} may show texts of the rows that the model was judged by"])
+    return "\n".join(lines)
+
+
+def _shown(plan: Plan) -> str:
+    names = {file.name for file in plan.files}
+    shown = [name for name in ("report.html", "README.md") if name in names]
+    return f"{' and '.join(shown)} may show texts of the rows that the model was trained on and judged by"
