@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from textxfer.publishing._facts import ANSWERS, JUDGED, LABELS, Facts, Row, inline
+from textxfer.publishing._facts import ANSWERS, JUDGED, LABELS, Facts, Row, inline, plain
 
 MOST_CONFUSIONS = 3
 MOST_SHOWN = 200
@@ -181,8 +181,8 @@ def _error_of_answer(row: Row) -> str:
 
 
 def _cut(text: str) -> str:
-    line = inline(text)
-    return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN].rstrip()}…"
+    line = " ".join(text.split())
+    return plain(line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN].rstrip()}…")
 
 
 def _head(*names: str) -> list[str]:

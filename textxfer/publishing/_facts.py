@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -186,6 +188,12 @@ def _lines(path: Path) -> list[Row]:
 def inline(text: str) -> str:
     """Gives a text as it may stand in a line or a cell of Markdown."""
     return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
+
+
+def plain(text: str) -> str:
+    """Gives a text as it may stand in running Markdown: what it holds of markup is shown, and means nothing."""
+    escaped = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", escaped)
 
 
 def _is_short(row: Row) -> bool:

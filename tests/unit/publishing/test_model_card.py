@@ -168,6 +168,14 @@ def test_examples_are_right_and_errors_are_the_surest(tmp_path: Path) -> None:
     assert shown == [("sure", "good", "0.97", "bad"), ("oh, fine", "good", "0.70", "bad")]
 
 
+def test_markup_in_a_row_means_nothing_on_the_card(tmp_path: Path) -> None:
+    row = {"id": "0", "reference": "bad", "prediction": "good", "probabilities": {"bad": 0.2, "good": 0.8}}
+    text = "![x](http://a.b/c.png) <b>bold</b> *so* `so` [a](b) & c"
+    _, card = parts(model_card(write_run(tmp_path / "run", rows=[row | {"text": text}])))
+    shown = r"!\[x\](http://a.b/c.png) &lt;b&gt;bold&lt;/b&gt; \*so\* \`so\` \[a\](b) &amp; c"
+    assert f"“{shown}”" in card
+
+
 def test_limits_are_said(tmp_path: Path) -> None:
     metrics = METRICS | {
         "confusion": {"test": {"labels": ["bad", "good"], "counts": [[10, 5], [1, 14]]}},
