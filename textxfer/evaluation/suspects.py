@@ -20,6 +20,7 @@ from textxfer.data.reviewed import cell
 from textxfer.errors import DataError, OutputError
 from textxfer.evaluation.features import features
 from textxfer.labels import LabelSet
+from textxfer.modeling.probe import logistic
 from textxfer.records import Encoded
 
 if TYPE_CHECKING:
@@ -263,11 +264,7 @@ def _inputs(vectors: np.ndarray, texts: Sequence[str]) -> list[Any]:
 
 def _out_of_fold(inputs: Sequence[Any], own: np.ndarray, seed: int, tell: Callable[[float], None]) -> np.ndarray:
     """Gives the probability of each label for each row (R, C), by probes that did not see the row."""
-    import warnings
-
     import numpy as np
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
     rng = np.random.default_rng(seed)
@@ -278,10 +275,7 @@ def _out_of_fold(inputs: Sequence[Any], own: np.ndarray, seed: int, tell: Callab
             seen = rng.permutation(seen)[:MOST_FITTED]
         for number, (each, weight) in enumerate(zip(inputs, WEIGHTS, strict=False)):
             tell((fold + number / len(inputs)) / FOLDS)
-            probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=200)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                probe.fit(each[seen], own[seen])
+            probe = logistic(each[seen], own[seen], INVERSE_PENALTY)
             probabilities[np.ix_(unseen, probe.classes_)] += weight * probe.predict_proba(each[unseen])
     tell(1.0)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
