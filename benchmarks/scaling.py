@@ -102,6 +102,7 @@ def _launch(train: Rows, checkpoint: str, epochs: int, processes: int, threads: 
             "checkpoint": checkpoint,
             "dataset": {"path": "data", "validation_fraction": 0},
             "task": "topic",
+            "head": {"start": "random"},  # steps are what is compared
             "train": {"epochs": epochs, "warmup_ratio": 0, "save_every": "never", "seed": seed},
         }
         Path(folder, "recipe.yaml").write_text(json.dumps(recipe))

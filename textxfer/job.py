@@ -68,14 +68,15 @@ class Job:
         identity = environment.identity(asked, done, splits, self.training.model, self.accelerator)
         for note in self.keeper.open(identity):
             tell(self.observers, "on_note", note)
-        stepper, notes = self.training.start()
-        for note in notes:
+        started = self.training.start(not self.keeper.opened)
+        self.keeper.progress.probe_seconds += started.probe_seconds
+        for note in started.notes:
             tell(self.observers, "on_note", note)
         about = environment.describe(self.accelerator, self.recipe.train.seed, self.prepared.checkpoint)
         if self.accelerator.is_main_process:
             about["files"] = hashes_of(self.prepared.recipe)
         self.keeper.begin(done, about | {"fingerprints": identity}, self.choices)
-        return stepper
+        return started.stepper
 
     def _train(self, stepper: Stepper) -> None:
         from textxfer.training.keeper import SECONDS_BETWEEN_SAVES
@@ -145,7 +146,7 @@ class Job:
         from textxfer.evaluation.overfitting import diagnose
 
         best = self.training.best
-        if best is None:
+        if best is None or self.prepared.plan.steps == 0:
             return None
         lines = self.keeper.folder.read_lines("log.jsonl")
         greater = best.sign > 0

@@ -37,6 +37,7 @@ def textxfer(
             "dataset": {"validation_fraction": 0},
             "task": {"name": "topic", "max_length": max_length},
             "freeze": {"layers": frozen},
+            "head": {"start": "random"},  # steps are what is compared
             "train": {
                 "epochs": epochs,
                 "batch_size": BATCH_SIZE,

@@ -57,6 +57,7 @@ def fine_tune(checkpoint: str, train: Rows, test: Rows, *, layers: int | str, ep
             "checkpoint": checkpoint,
             "task": {"name": "topic", "max_length": MAX_LENGTH},
             "freeze": {"layers": layers},
+            "head": {"start": "random"},  # steps are what is compared
             "train": {"epochs": epochs, "seed": seed, "save_every": "never"},
             "output": {"directory": folder},
         }

@@ -54,6 +54,7 @@ def run(checkpoints: Callable[[str], Path], tmp_path: Path) -> Run:
             "checkpoint": str(checkpoints(family)),
             "task": QUESTION_ANSWERING if task == "question_answering" else SENTIMENT,
             "dataset": {"validation_fraction": 0},
+            "head": {"start": "random"},
             "train": {"max_steps": 4, "batch_size": 8, "learning_rate": 5e-4, "log_every": 1, "precision": "fp32",
                       "seed": 3, "dropout": 0.0} | train,
             "output": {"directory": str(tmp_path)},

@@ -1,4 +1,4 @@
-"""`features`: one vector a text, or one a text and layer, for any number of texts in one pass."""
+"""One vector a text, or one a text and layer, for any number of texts in one pass."""
 
 from __future__ import annotations
 
@@ -61,16 +61,35 @@ def features(
         done += len(indices)
         return collate(bare, indices, pad_token_id=pad_token_id, device=device)
 
-    outputs = forward(
-        Pooled(model, pooling, layers),
-        cast(Task, _Keep(dtype)),
-        bare,
-        pad_token_id=pad_token_id,
-        batch_tokens=batch_tokens,
-        autocast=autocast,
-        batch_of=batch_of,
-    )
-    return outputs.reduced["features"]
+    pooled = Pooled(model, pooling, layers)
+    options: dict[str, Any] = {"pad_token_id": pad_token_id, "batch_tokens": batch_tokens, "autocast": autocast}
+    return vectors(pooled, bare, batch_of, dtype=dtype, **options)
+
+
+def vectors(
+    module: torch.nn.Module,
+    encoded: Encoded,
+    batch_of: Callable[[np.ndarray], Batch],
+    *,
+    dtype: Literal["float32", "float16"] = "float32",
+    **options: Any,
+) -> np.ndarray:
+    """Gives what a module that makes vectors makes of N examples, in their order.
+
+    Args:
+        module: Called with a batch's inputs; see `modeling.features`. It is left in eval mode.
+        encoded: N examples, one at least.
+        batch_of: Makes the batch of some examples.
+        dtype: Of the result.
+        **options: Of `evaluation.forward.forward`.
+    """
+    bare = replace(encoded, targets=None)
+    keep = cast(Task, _Keep(dtype))
+
+    def without_targets(indices: np.ndarray) -> Batch:
+        return replace(batch_of(indices), targets=None)
+
+    return forward(module, keep, bare, batch_of=without_targets, **options).reduced["features"]
 
 
 @dataclass(frozen=True)

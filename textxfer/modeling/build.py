@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from textxfer.errors import CheckpointError
 from textxfer.labels import LabelSet
-from textxfer.modeling.anatomy import backbone_parameters, dropout_fields
+from textxfer.modeling.anatomy import backbone_parameters, dropout_fields, last_linear
 from textxfer.modeling.checkpoint import Checkpoint, fetch_weights, first_line
 from textxfer.modeling.lora import load_adapter
 from textxfer.modeling.quiet import quiet_transformers
@@ -36,6 +36,12 @@ class Built:
     model: nn.Module
     new: tuple[str, ...]
     dropped: str | None = None
+
+    @property
+    def has_new_logits(self) -> bool:
+        """Whether the layer that gives a classifier's logits was not in the checkpoint, or was not kept."""
+        weight = last_linear(self.model).weight
+        return any(self.model.get_parameter(name) is weight for name in self.new)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`Pooled`: a backbone that gives one vector a text, of its last layer or of any of its layers."""
+"""Models that give one vector a text: of any of the backbone's layers, or what the last layer of the head sees."""
 
 from __future__ import annotations
 
@@ -59,3 +59,32 @@ class Pooled(nn.Module):
             return states[torch.arange(len(states), device=states.device), mask.sum(dim=1) - 1]
         weights = mask.unsqueeze(-1).float()  # a mean over many tokens wants more digits than bf16 has
         return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+class HeadInputs(nn.Module):
+    """Gives what the last linear layer of a classifier sees of each text.
+
+    Args:
+        module: A stock classifier, or a view of one, called as it is.
+        layer: Its last linear layer.
+        token: "first" or "last": which token counts where the layer sees them all.
+    """
+
+    def __init__(self, module: nn.Module, layer: nn.Module, token: str | None) -> None:
+        super().__init__()
+        self.module, self.layer, self.token = module, layer, token
+
+    def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """Gives the vectors (B, D), in fp32."""
+        seen: list[torch.Tensor] = []
+        handle = self.layer.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+        try:
+            self.module(**inputs)
+        finally:
+            handle.remove()
+        states = seen[-1].float()
+        if states.ndim == 2:
+            return states
+        if self.token == "first":
+            return states[:, 0]
+        return states[torch.arange(len(states), device=states.device), inputs["attention_mask"].sum(dim=1) - 1]

@@ -20,10 +20,13 @@ def task_of(recipe: Recipe) -> Any:
 
 
 def completed(recipe: Recipe) -> Recipe:
-    """Gives the recipe with the task's own metrics where it names none."""
-    metrics = recipe.evaluate.metrics or task_of(recipe).default_metrics
+    """Gives the recipe with the task's own metrics where it names none, and with the start of its head."""
+    task = task_of(recipe)
+    metrics = recipe.evaluate.metrics or task.default_metrics
     chosen = recipe.evaluate.model_copy(update={"metrics": tuple(metrics)})
-    return recipe.model_copy(update={"evaluate": chosen})
+    start = recipe.head.start or ("random" if task.predicts == "answers" else "probe")
+    head = recipe.head.model_copy(update={"start": start})
+    return recipe.model_copy(update={"evaluate": chosen, "head": head})
 
 
 def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
@@ -149,6 +152,8 @@ def _training(recipe: Recipe, task: Any) -> Iterator[Problem]:
         return
     if recipe.suspects == "on" and task.predicts != "labels":
         yield Problem(("suspects",), "is `on`, but suspects can be found only where each row has one label")
+    if recipe.head.start == "probe" and task.predicts == "answers":
+        yield Problem(("head", "start"), "a probe foretells labels, and this task gives answers; leave it out")
     if train.class_weights != "none" and task.predicts == "answers":
         yield Problem(("train", "class_weights"), "has no meaning for answers; leave it out")
     if isinstance(train.class_weights, dict) and task.label_names:

@@ -17,6 +17,7 @@ from textxfer.recipe.sections import (
     Dataset,
     Evaluate,
     Freeze,
+    Head,
     Lora,
     Output,
     Train,
@@ -47,6 +48,7 @@ class Recipe(Section):
     adapt: Adapt | None = None
     freeze: Freeze = Freeze()
     lora: Lora | None = None
+    head: Head = Head()
     train: Train = Train()
     calibrate: Literal["auto", "off"] = "auto"
     """Whether probabilities are made to mean what they say. `auto`: a temperature is fitted on validation and folded

@@ -149,6 +149,16 @@ class Freeze(Section):
     """Whether the embeddings are frozen. Default: as soon as a layer is."""
 
 
+class Head(Section):
+    """What stands on the backbone, and how it starts."""
+
+    start: Literal["probe", "random"] | None = None
+    """How a new head starts. `probe`: its last linear layer is fitted to what it sees of the training rows before the
+    first step (logistic regression), and the model as it then is may be chosen as the best. With `freeze.layers: all`
+    nothing is left to train after that. `random`: small random weights. Default: `probe`; `random` for question
+    answering. A checkpoint's own head that is kept is not fitted anew."""
+
+
 class PrefixCache(Section):
     """Where the output of frozen layers is kept."""
 
@@ -174,6 +184,11 @@ class Train(Section):
     """`length` puts texts of like length into one batch, which saves padding; `random` does not look at lengths."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
     """Highest learning rate."""
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Highest learning rate of the head. Default: `learning_rate`."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each layer learns at this share of the rate of the one above it, the topmost at this share of `learning_rate`,
+    the embeddings at the least. 1: all learn at the same."""
     warmup_ratio: Fraction = 0.1
     """Share of the steps in which the learning rate rises to its highest."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

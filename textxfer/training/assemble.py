@@ -8,41 +8,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textxfer import registry
-from textxfer.data.reviewed import WEIGHT
 from textxfer.errors import CheckpointError, DataError, RecipeError
 from textxfer.modeling.activations import checkpoint_activations
 from textxfer.modeling.build import build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
-from textxfer.modeling.device import reuse_freed_memory
 from textxfer.modeling.freezing import Frozen, freeze
+from textxfer.modeling.head_start import open_up
 from textxfer.modeling.lora import Lora, add_lora, check_peft
 from textxfer.recipe import sections
 from textxfer.recipe.checks import chosen_metric
 from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.schema import Recipe
-from textxfer.recipe.sections import in_bytes
 from textxfer.records import Encoded, Scores
 from textxfer.tasks import Task
 from textxfer.training.best import Best
 from textxfer.training.checks import check_layers, check_plan
 from textxfer.training.judge import Judge
-from textxfer.training.objective import make_loss
-from textxfer.training.optimizer import adamw
+from textxfer.training.optimizer import adamw, rates_in_words
 from textxfer.training.plan import Plan
 from textxfer.training.rows import Rows, load_rows
+from textxfer.training.start import Started, probe_settles, start
 from textxfer.training.stopping import StopSignal
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from accelerate import Accelerator
 
-    from textxfer.training.network import CacheOptions, Network
-    from textxfer.training.step import Stepper
+    from textxfer.training.network import Network
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ class Training:
         optimizer: Of the trained weights.
         best: Keeps the best weights; None where there is no validation split.
         frozen: What is not trained.
-        start: Does what comes before the first step and gives what takes steps, and what the user should know.
+        start: Does what comes before the first step; called with whether the run is new, and not gone on with.
         judge: Evaluates splits.
         watch: Scores a sample of the training rows; None where there is no validation split to compare it with.
         notes: What the user should know.
@@ -85,7 +80,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     best: Best | None
     frozen: Frozen
-    start: Callable[[], tuple[Stepper, list[str]]]
+    start: Callable[[bool], Started]
     judge: Judge
     watch: Callable[[], Scores] | None
     notes: tuple[str, ...]
@@ -121,7 +116,7 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
         name: task.encode(split.rows, checkpoint.tokenizer, rows.labels)
         for name, split in rows.splits.present(reserved=True)
     }
-    plan = _plan(recipe, encoded["train"])
+    plan = _plan(recipe, encoded["train"], probe_settles(recipe, checkpoint, rows.labels))
     check_plan(recipe, plan, rows.splits)
     return Prepared(_as_done(recipe, task, checkpoint), rows, checkpoint, encoded, plan)
 
@@ -190,6 +185,9 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
     )
     model = built.model
     assert recipe.freeze.layers != "auto", "it is settled before"
+    fits = recipe.head.start == "probe" and built.has_new_logits
+    if fits:
+        open_up(model, built.new, train.seed)
     embeddings, notes = recipe.freeze.embeddings, built.notes
     if recipe.lora is not None:
         count = add_lora(model, lora_of(recipe.lora), recipe.freeze.layers, train.seed)
@@ -201,7 +199,13 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         checkpoint_activations(model)
     model.to(accelerator.device)
     network = Network(model, frozen, prepared.encoded, prepared.checkpoint.tokenizer.pad_token_id)
-    optimizer = adamw(model, train.learning_rate, train.weight_decay)
+    optimizer = adamw(
+        model,
+        train.learning_rate,
+        train.weight_decay,
+        layer_decay=train.layer_decay,
+        head_learning_rate=train.head_learning_rate,
+    )
     judge = Judge(prepared, network, accelerator, stop)
     best = watch = None
     if rows.splits.validation is not None:
@@ -209,75 +213,17 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         better = registry.load("metrics", select_by).greater_is_better
         best = Best(model, lambda: judge("validation").scores, select_by, better, train.patience)
         watch = judge.watch
-    start = partial(_start, prepared, network, optimizer, accelerator, stop)
-    return Training(model, network, optimizer, best, frozen, start, judge, watch, notes)
+    if told := rates_in_words(model, optimizer, train.learning_rate):
+        notes = (*notes, told)
+    if recipe.head.start == "probe" and not fits:
+        notes = (*notes, "the head starts as it is, without a probe")
+    start_run = partial(start, prepared, network, optimizer, accelerator, stop, fits)
+    return Training(model, network, optimizer, best, frozen, start_run, judge, watch, notes)
 
 
 def lora_of(section: sections.Lora) -> Lora:
     """Gives plain arguments for a recipe's `lora` section."""
     return Lora(section.rank, section.alpha, section.dropout, section.targets)
-
-
-def _start(
-    prepared: Prepared,
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    stop: StopSignal | None,
-) -> tuple[Stepper, list[str]]:
-    """Stores what frozen layers make of the texts, where that pays, and wraps up for the processes of the run."""
-    from textxfer.training.step import Stepper
-
-    recipe, train = prepared.recipe, prepared.recipe.train
-    if accelerator.device.type == "cpu":
-        reuse_freed_memory(network.model)
-    splits = tuple(name for name in ("train", "validation") if name in prepared.encoded)
-    note = None
-    # A second look at the training rows is what pays for storing.
-    if train.prefix_cache != "off" and prepared.plan.steps > prepared.plan.steps_per_epoch:
-        between = stop.check_alone if stop is not None else lambda: None
-        note = network.store(splits, _cache_options(recipe), accelerator, between)
-    network.module, wrapped_optimizer = accelerator.prepare(network.module, optimizer)
-    loss = make_loss(
-        prepared.rows.task,
-        prepared.rows.labels,
-        label_smoothing=train.label_smoothing,
-        class_weights=train.class_weights,
-        weights=_weights(prepared),
-        device=accelerator.device,
-    )
-    stepper = Stepper(
-        network,
-        wrapped_optimizer,
-        loss,
-        accelerator,
-        micro_batch_size=train.micro_batch_size,
-        max_grad_norm=train.max_grad_norm,
-        seed=train.seed,
-    )
-    if train.cuda_graphs == "auto" and not train.activation_checkpointing:
-        stepper.record(prepared.plan)
-    return stepper, [note] if note else []
-
-
-def _weights(prepared: Prepared) -> np.ndarray | None:
-    """Gives what each training example counts: as much as its row."""
-    import numpy as np
-
-    rows = prepared.rows.splits.train.rows
-    if WEIGHT not in rows.column_names:
-        return None
-    return np.array(rows[WEIGHT][:])[prepared.encoded["train"].rows]
-
-
-def _cache_options(recipe: Recipe) -> CacheOptions:
-    from textxfer.training.network import CacheOptions
-
-    spill, asked = Path(recipe.output.directory), recipe.train.prefix_cache
-    if isinstance(asked, str):
-        return CacheOptions(spill=spill)
-    keep = Path(asked.directory) if asked.directory is not None else None
-    return CacheOptions(in_bytes(asked.memory) if asked.memory is not None else None, keep, spill)
 
 
 def _shorten(task: Task, limit: int) -> None:
@@ -287,7 +233,7 @@ def _shorten(task: Task, limit: int) -> None:
     task.max_length = limit
 
 
-def _plan(recipe: Recipe, encoded: Encoded) -> Plan:
+def _plan(recipe: Recipe, encoded: Encoded, without_steps: bool) -> Plan:
     train = recipe.train
     return Plan(
         encoded.lengths,
@@ -296,10 +242,11 @@ def _plan(recipe: Recipe, encoded: Encoded) -> Plan:
         learning_rate=train.learning_rate,
         warmup_ratio=train.warmup_ratio,
         schedule=train.schedule,
-        max_steps=train.max_steps,
+        max_steps=0 if without_steps else train.max_steps,
         evaluate_every=train.evaluate_every,
         save_every=train.save_every,
         log_every=train.log_every,
         batching=train.batching,
         seed=train.seed,
+        evaluates_first=recipe.head.start == "probe",
     )

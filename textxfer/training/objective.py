@@ -40,15 +40,23 @@ def make_loss(
     import torch
 
     options: dict[str, Any] = {"label_smoothing": label_smoothing}
-    if labels is not None and class_weights != "none":
-        if isinstance(class_weights, Mapping):
-            of_labels = [class_weights.get(name, 1.0) for name in labels.names]
-        else:
-            total = sum(labels.counts)
-            of_labels = [total / (len(labels) * max(count, 1)) for count in labels.counts]
+    of_labels = label_weights(labels, class_weights)
+    if of_labels is not None:
         options["class_weights"] = torch.tensor(of_labels, device=device)
     loss: Callable[..., torch.Tensor] = partial(task.loss, **options)
     if weights is None or (weights == 1).all():
         return loss
     of_examples = torch.tensor(weights, dtype=torch.float32, device=device)
     return lambda output, batch: loss(output, batch, weights=batch.of(of_examples))
+
+
+def label_weights(
+    labels: LabelSet | None, class_weights: Literal["none", "balanced"] | Mapping[str, float]
+) -> list[float] | None:
+    """Gives what each label counts, as `make_loss` takes it; None where all count the same."""
+    if labels is None or class_weights == "none":
+        return None
+    if isinstance(class_weights, Mapping):
+        return [class_weights.get(name, 1.0) for name in labels.names]
+    total = sum(labels.counts)
+    return [total / (len(labels) * max(count, 1)) for count in labels.counts]

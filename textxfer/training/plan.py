@@ -30,6 +30,7 @@ class Plan:
         log_every: Steps.
         batching: By length, or random.
         seed: Of the order.
+        evaluates_first: Whether the run evaluates before its first step too.
     """
 
     lengths: np.ndarray
@@ -44,6 +45,7 @@ class Plan:
     log_every: int = 10
     batching: Literal["length", "random"] = "length"
     seed: int = 0
+    evaluates_first: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -85,7 +87,9 @@ class Plan:
 
     def evaluates_after(self, done: int) -> bool:
         """Says whether the run evaluates after `done` steps; after the last it always does."""
-        return done > 0 and (done == self.steps or done % self._steps(self.evaluate_every) == 0)
+        if done == 0:
+            return self.evaluates_first
+        return done == self.steps or done % self._steps(self.evaluate_every) == 0
 
     def logs_after(self, done: int) -> bool:
         """Says whether a line of the log is due after `done` steps."""
@@ -99,7 +103,7 @@ class Plan:
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of the whole run."""
+        """Evaluations of the whole run after its first step."""
         return -(-self.steps // self._steps(self.evaluate_every))
 
     def _steps(self, every: int | str) -> int:

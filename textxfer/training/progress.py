@@ -20,6 +20,7 @@ class Progress:
         since_best: Evaluations after the best one.
         stopped_early: Whether patience has run out.
         seconds: Time spent on steps and their evaluations, over all parts of an interrupted run.
+        probe_seconds: Time that fitting the head's start took.
         recent: Losses since the last line of the log.
         micro_batch_size: Examples of a forward pass, which may have shrunk; 0 before the first step.
     """
@@ -31,6 +32,7 @@ class Progress:
     since_best: int = 0
     stopped_early: bool = False
     seconds: float = 0.0
+    probe_seconds: float = 0.0
     recent: list[float] = field(default_factory=list)
     micro_batch_size: int = 0
 

@@ -50,11 +50,12 @@ def results(
         evaluate_seconds: Time of the final evaluations.
         total_seconds: Time of everything, in all parts of an interrupted run.
     """
-    train_seconds = progress.seconds + prefix_seconds
+    train_seconds = progress.seconds + prefix_seconds + progress.probe_seconds
     examples_per_second = plan.examples(progress.step) / max(train_seconds, 1e-9)
     timing = {
         "train_seconds": train_seconds,
         "prefix_seconds": prefix_seconds,
+        "probe_seconds": progress.probe_seconds,
         "evaluate_seconds": evaluate_seconds,
         "total_seconds": total_seconds,
         "examples_per_second": examples_per_second,

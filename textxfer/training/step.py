@@ -17,6 +17,7 @@ from textxfer.modeling.freezing import train_mode
 from textxfer.records import Batch
 from textxfer.training.graphs import StepGraphs, set_rates
 from textxfer.training.network import Network
+from textxfer.training.optimizer import rates
 from textxfer.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Stepper:
             step: Its number, from 0.
             rate: Its learning rate.
         """
-        set_rates(self.optimizer, [rate] * len(self.optimizer.param_groups))
+        set_rates(self.optimizer, rates(self.optimizer, rate))
         if self.graphs is not None and len(indices) <= self.micro_batch_size and self.graphs.replays(indices):
             replayed = self.graphs.take(indices, _mixed(self.seed, step, 0))
             if replayed is not None:

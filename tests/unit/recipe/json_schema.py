@@ -60,6 +60,8 @@ def _fits(key: str, limit: Any, value: Any, schema: dict[str, Any], root: dict[s
             return not is_number or value >= limit
         case "exclusiveMinimum":
             return not is_number or value > limit
+        case "maximum":
+            return not is_number or value <= limit
         case "exclusiveMaximum":
             return not is_number or value < limit
     raise AssertionError(f"the judge does not know the keyword {key!r}")

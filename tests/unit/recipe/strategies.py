@@ -51,10 +51,13 @@ recipes = st.builds(
         optional={
             "name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]*", fullmatch=True),
             "freeze": section(layers=st.integers(0, 99) | st.just("all"), embeddings=st.none() | st.booleans()),
+            "head": section(start=st.none() | st.just("random")),
             "train": section(
                 epochs=counts,
                 max_steps=st.none() | counts,
                 learning_rate=rates | st.just(1),
+                head_learning_rate=st.none() | rates,
+                layer_decay=rates | st.just(1),
                 schedule=st.sampled_from(["linear", "cosine", "constant"]),
                 max_grad_norm=st.none() | rates,
                 dropout=st.none() | rates,

@@ -35,6 +35,7 @@ def make_recipe(checkpoint: Path, directory: Path, name: str = "tiny", **section
         "checkpoint": str(checkpoint),
         "task": {"name": "sentiment", "max_length": 32},
         "train": {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "log_every": 3, "precision": "fp32"},
+        "head": {"start": "random"},
         "output": {"directory": str(directory)},
     }
     for key, value in sections.items():

@@ -41,7 +41,7 @@ def ready(checkpoint: Path, rows: Any, **sections: Any) -> Ready:
     prepared = prepare(recipe, rows)
     training = assemble(prepared, accelerator)
     untouched = copy.deepcopy(training.model)
-    return Ready(prepared, training, accelerator, training.start()[0], untouched)
+    return Ready(prepared, training, accelerator, training.start(True).stepper, untouched)
 
 
 def our_step(run: Ready, indices: np.ndarray, number: int = 0) -> dict[str, Any]:

@@ -22,6 +22,8 @@ CHANGE_THE_WEIGHTS: dict[str, Any] = {
     "batch_size": 4,
     "batching": "random",
     "learning_rate": 2e-3,
+    "head_learning_rate": 2e-3,
+    "layer_decay": 0.5,
     "warmup_ratio": 0.5,
     "schedule": "constant",
     "weight_decay": 0.5,
@@ -41,6 +43,7 @@ SEEN_ELSEWHERE = {
     "log_every": "test_the_log_has_a_line_for_every_so_many_steps",
     "seeds": "test_seeds.py",
     "trackers": "test_seeds.py",
+    "cuda_graphs": "test_training_on_gpu.py",
     "prefix_cache": "test_frozen_layers_are_computed_once_unless_it_is_off",
 }
 

@@ -57,11 +57,13 @@ def step_jobs(
                      "indices": list(indices)})  # fmt: skip
     frozen = jobs[0] | {"name": "stored_states"}
     frozen["sections"] = without_validation(train={"batch_size": 32, "epochs": 2}, freeze={"layers": 1})
+    fitted = jobs[0] | {"name": "probe"}
+    fitted["sections"] = without_validation(train={"batch_size": 32}, head={"start": "probe"})
     answers = jobs[0] | {"name": "answers", "rows": questions, "indices": list(range(20))}
     answers["sections"] = without_validation(task=QUESTIONS, train={"batch_size": 20, "micro_batch_size": 7})
     weighed = jobs[1] | {"name": "weighed"}
     weighed["sections"] = {"dataset": {"validation_fraction": 0, "drop": str(reviewed)}, "train": {"batch_size": 32}}
-    return [*jobs, frozen, answers, weighed]
+    return [*jobs, frozen, fitted, answers, weighed]
 
 
 def evaluation_jobs(bert: Path) -> list[dict[str, Any]]:
@@ -133,7 +135,7 @@ def test_two_processes_make_a_plain_question_answering_step(jobs: dict[str, Any]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*CLASSIFICATION, "answers"])
+@pytest.mark.parametrize("name", [*CLASSIFICATION, "probe", "answers"])
 def test_weights_are_bit_identical_on_both(jobs: dict[str, Any], name: str) -> None:
     one, other = seen(jobs, name)
     assert all(one["weights"][key].equal(other["weights"][key]) for key in one["weights"])

@@ -30,3 +30,8 @@ def last_linear(model: Any) -> nn.Module:
 def most_tokens(config: Any) -> int | None:
     """Gives the number of positions; with relative positions only, longer inputs work but were not trained."""
     return int(config.max_position_embeddings)
+
+
+def pooled_token(config: Any) -> str | None:
+    """Gives which token the classification head looks at."""
+    return "first"

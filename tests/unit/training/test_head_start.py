@@ -1,0 +1,207 @@
+"""A head that starts from a probe on what it sees of the training rows."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.trained import topics
+from tests.unit.training.helpers import (
+    Watcher,
+    assert_same_run,
+    log,
+    make_recipe,
+    signaller,
+    splits,
+    weights,
+)
+from textxfer.errors import Interrupted, RecipeError
+from textxfer.modeling.anatomy import last_linear
+from textxfer.recipe.loading import load_recipe
+from textxfer.run import RunResult, run_recipe
+from textxfer.training import start
+from textxfer.training.assemble import Training, assemble, prepare
+from textxfer.training.precision import make_accelerator
+
+PROBE = {"head": {"start": "probe"}}
+FAMILIES = ("bert", "roberta", "distilbert", "mpnet", "electra", "deberta-v2", "modernbert", "gpt2", "t5")
+
+
+def started(checkpoint: Path, given: Any, **sections: Any) -> Training:
+    """Gives a run whose head has started."""
+    recipe = load_recipe(make_recipe(checkpoint, Path("unused"), **PROBE | sections), rows_given=True)
+    training = assemble(prepare(recipe, given), make_accelerator("fp32"))
+    training.start(True)
+    return training
+
+
+def head(training: Training) -> Any:
+    return last_linear(training.model).weight.detach().clone()  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_starts_above_chance(
+    family: str, layers: int, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    training = started(checkpoints(family), splits(60), freeze={"layers": layers}, train={"epochs": 3})
+    loss = training.judge("train").scores.loss
+    assert loss is not None
+    assert loss < 0.69 < np.log(2)  # what a coin would have
+
+
+def test_the_layer_is_scikit_learns_on_what_it_sees(bert: Path) -> None:
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    training = started(bert, splits(27))  # too few to hold some back for the penalty
+    seen: list[Any] = []
+    last_linear(training.model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network = training.network
+    batch = network.batch("train", np.arange(27), "cpu")
+    training.model.eval()
+    with torch.no_grad():
+        logits = training.model(**batch.inputs()).logits
+    features = seen[0].numpy()
+    inputs = (features - features.mean(axis=0)) / features.std(axis=0)
+    theirs = LogisticRegression(C=0.1, max_iter=1000, tol=1e-8).fit(inputs, batch.targets)
+    np.testing.assert_allclose(logits.softmax(1), theirs.predict_proba(inputs), atol=5e-3)
+
+
+@pytest.mark.parametrize("kind", ["one label", "label sets", "pairs"])
+def test_training_never_ends_below_the_probe(kind: str, bert: Path, tmp_path: Path) -> None:
+    sections: dict[str, Any] = PROBE | {"train": {"learning_rate": 0.5, "epochs": 2}}  # it wrecks the model
+    given: dict[str, Any] = splits(40)
+    if kind != "one label":
+        given = {"train": topics(), "validation": topics()[3:20]}
+        sections |= {"dataset": {"text_pair": "text_pair"}}
+        sections["task"] = {"name": "topic", "multi_label": kind == "label sets"}
+    if kind == "pairs":
+        for part in given.values():
+            for row in part:
+                row["label"] = "+".join(row["label"]) or "none"
+    result = run_recipe(make_recipe(bert, tmp_path, **sections), splits=given)
+    lines = [line for line in log(result.folder) if line.get("split") == "validation"]
+    assert lines[0]["step"] == 0
+    assert result.metrics["best_step"] == 0
+    assert result.metrics["validation"]["macro_f1"] == pytest.approx(lines[0]["macro_f1"], abs=1e-6)
+    assert lines[-1]["macro_f1"] < lines[0]["macro_f1"]
+
+
+@pytest.fixture
+def frozen(bert: Path, tmp_path: Path) -> RunResult:
+    """A run with the whole backbone frozen."""
+    return run_recipe(make_recipe(bert, tmp_path, freeze={"layers": "all"}, **PROBE), splits=splits(60))
+
+
+def test_with_a_frozen_backbone_no_step_is_taken(frozen: RunResult, bert: Path, tmp_path: Path) -> None:
+    metrics, watcher = frozen.metrics, Watcher()
+    assert (metrics["steps"], metrics["best_step"]) == (0, 0)
+    assert "overfitting" not in metrics  # there is no curve
+    assert metrics["timing"]["probe_seconds"] > 0
+    assert metrics["timing"]["train_seconds"] >= metrics["timing"]["probe_seconds"]
+    assert [line["step"] for line in log(frozen.folder)] == [0, 0]
+    assert (frozen.folder / "report.html").exists()
+    recipe = make_recipe(bert, tmp_path, freeze={"layers": "all"}, **PROBE)
+    again = run_recipe(recipe, splits=splits(60), resume=True, observers=[watcher])
+    assert again.metrics["steps"] == 0
+    assert any("has finished already" in note for note in watcher.notes)
+    other = run_recipe(recipe, "head.start=random", "name=random", splits=splits(60), observers=[watcher])
+    assert other.metrics["steps"] == 16
+
+
+def test_the_run_says_so(bert: Path, tmp_path: Path) -> None:
+    watcher = Watcher()
+    recipe = make_recipe(bert, tmp_path, freeze={"layers": "all"}, **PROBE)
+    run_recipe(recipe, splits=splits(), observers=[watcher])
+    [note] = [note for note in watcher.notes if "the head starts from a probe" in note]
+    assert "28 training rows" in note
+    assert "no step is taken" in note
+
+
+def test_embeddings_that_are_trained_take_steps(bert: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(bert, tmp_path, freeze={"layers": "all", "embeddings": False}, **PROBE)
+    assert run_recipe(recipe, splits=splits()).metrics["steps"] == 8
+
+
+@pytest.mark.parametrize("layers", [0, "all"])
+def test_a_head_that_is_kept_is_not_fitted(frozen: RunResult, tmp_path: Path, layers: Any) -> None:
+    watcher = Watcher()
+    recipe = make_recipe(frozen.model, tmp_path, "second", freeze={"layers": layers}, **PROBE)
+    result = run_recipe(recipe, splits=splits(), observers=[watcher])
+    assert result.metrics["steps"] == 8
+    assert any("without a probe" in note for note in watcher.notes)
+    assert not any("starts from a probe" in note for note in watcher.notes)
+    first = next(line for line in log(result.folder) if "split" in line)
+    assert first["step"] == 0  # it may be the best as it is
+
+
+@pytest.mark.parametrize(("event", "step"), [("on_start", 0), ("on_step", 3), ("on_step", 8)])
+def test_a_run_that_goes_on_keeps_its_head(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: str, step: int
+) -> None:
+    recipe = make_recipe(bert, tmp_path / "runs", freeze={"layers": 1}, **PROBE)
+    whole = run_recipe(recipe, "name=whole", splits=splits())
+    with pytest.raises(Interrupted):
+        run_recipe(recipe, splits=splits(), observers=[signaller(event, step, signal.SIGINT)])
+    monkeypatch.setattr(start, "fit_probe", lambda *_, **__: pytest.fail("it was fitted again"))
+    resumed = run_recipe(recipe, splits=splits(), resume=True)
+    assert_same_run(resumed.folder, whole.folder)
+
+
+def test_repeats_itself(bert: Path, tmp_path: Path) -> None:
+    one, other = (run_recipe(make_recipe(bert, tmp_path, name, **PROBE), splits=splits()) for name in "ab")
+    assert_same_run(one.folder, other.folder)
+
+
+def test_label_and_example_weights_count(bert: Path, tmp_path: Path) -> None:
+    plain = head(started(bert, splits()))
+    assert plain.equal(head(started(bert, splits())))
+    assert not plain.equal(head(started(bert, splits(), train={"class_weights": {"good": 5.0}})))
+    reviewed = tmp_path / "reviewed.csv"
+    reviewed.write_text("id,weight\ntrain-3,0.1\n")
+    assert not plain.equal(head(started(bert, splits(), dataset={"drop": str(reviewed)})))
+
+
+def test_answers_have_no_probe(bert: Path, tmp_path: Path) -> None:
+    task = {"name": "question_answering", "max_length": 48, "stride": 8}
+    with pytest.raises(RecipeError, match=r"head\.start: a probe foretells labels"):
+        load_recipe(make_recipe(bert, tmp_path, task=task, **PROBE), rows_given=True)
+    bare = {key: value for key, value in make_recipe(bert, tmp_path, task=task).items() if key != "head"}
+    assert load_recipe(bare, rows_given=True).head.start == "random"
+    assert load_recipe(bare | {"task": "topic"}, rows_given=True).head.start == "probe"
+
+
+def test_features_that_are_not_finite_leave_the_head_as_it_is(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "vectors", lambda *_, **__: np.full((28, 16), np.nan))
+    watcher = Watcher()
+    run_recipe(make_recipe(bert, tmp_path, **PROBE), splits=splits(), observers=[watcher])
+    assert any("the head starts at random" in note for note in watcher.notes)
+
+
+def test_many_rows_are_drawn_from_with_each_label_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from textxfer.records import Encoded
+
+    monkeypatch.setattr(start, "MOST_ROWS", 10)
+    targets = np.zeros(100, np.int64)
+    targets[[7, 93]] = 1, 2
+    encoded = Encoded(np.zeros(100), np.arange(101), np.arange(100), targets=targets)
+    chosen = start._some_rows(encoded, 0)
+    assert len(chosen) == 10
+    assert {7, 93} <= set(chosen.tolist())
+    assert (np.diff(chosen) > 0).all()
+
+
+def test_a_label_with_one_row(bert: Path, tmp_path: Path) -> None:
+    given = splits()
+    given["train"] = [*given["train"], {"text": "the library opens at nine", "label": "mixed"}]
+    recipe = make_recipe(bert, tmp_path, task={"name": "topic", "labels": ["bad", "good", "mixed"]}, **PROBE)
+    result = run_recipe(recipe, "train.max_steps=1", splits=given)
+    assert all(np.isfinite(tensor.numpy()).all() for tensor in weights(result.folder).values())

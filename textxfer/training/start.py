@@ -1,0 +1,205 @@
+"""What comes before the first step: stored states, a head that starts from a probe, the wrapping for processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textxfer.data.reviewed import WEIGHT
+from textxfer.evaluation.features import vectors
+from textxfer.labels import LabelSet
+from textxfer.modeling.anatomy import last_linear, pooled_token
+from textxfer.modeling.checkpoint import Checkpoint
+from textxfer.modeling.device import reuse_freed_memory
+from textxfer.modeling.head_start import install
+from textxfer.modeling.probe import Probe, fit_probe
+from textxfer.recipe.schema import Recipe
+from textxfer.recipe.sections import in_bytes
+from textxfer.records import Batch, Encoded
+from textxfer.training.objective import label_weights, make_loss
+from textxfer.training.processes import on_main
+from textxfer.training.stopping import StopSignal
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+    from textxfer.training.assemble import Prepared
+    from textxfer.training.network import CacheOptions, Network
+    from textxfer.training.step import Stepper
+
+MOST_ROWS = 20_000
+"""Training rows that a probe is fitted on; more would hardly change it, and the time stays below that of an epoch."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run that is ready for its first step.
+
+    Attributes:
+        stepper: Takes the steps.
+        notes: What the user should know.
+        probe_seconds: Time that the probe took.
+    """
+
+    stepper: Stepper
+    notes: tuple[str, ...] = ()
+    probe_seconds: float = 0.0
+
+
+def probe_settles(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | None) -> bool:
+    """Says whether nothing is left to train once the head has started: the backbone is frozen, and the head is new."""
+    whole = recipe.freeze.layers == "all" and recipe.freeze.embeddings is not False
+    kept = labels is not None and checkpoint.label_names == labels.names
+    return recipe.head.start == "probe" and whole and not kept and recipe.lora is None
+
+
+def start(
+    prepared: Prepared,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    stop: StopSignal | None,
+    fits: bool,
+    new: bool = True,
+) -> Started:
+    """Stores what frozen layers make of the texts, where that pays, fits the head and wraps up for the processes.
+
+    Args:
+        prepared: The run.
+        network: What is computed of its model.
+        optimizer: Of the trained weights.
+        accelerator: Of the run.
+        stop: Asked between two batches.
+        fits: Whether the head is to start from a probe.
+        new: Whether the run begins here; one that goes on has its head already.
+    """
+    from textxfer.training.step import Stepper
+
+    recipe, train, plan = prepared.recipe, prepared.recipe.train, prepared.plan
+    between = stop.check_alone if stop is not None else lambda: None
+    if accelerator.device.type == "cpu":
+        reuse_freed_memory(network.model)
+    splits = tuple(name for name in ("train", "validation") if name in prepared.encoded)
+    notes, seconds = [], 0.0
+    # A second look at the training rows is what pays for storing.
+    if train.prefix_cache != "off" and plan.steps > plan.steps_per_epoch:
+        note = network.store(splits, _cache_options(recipe), accelerator, between)
+        notes += [note] if note else []
+    if fits and new:
+        began = time.monotonic()
+        notes.append(_fit_head(prepared, network, accelerator, between))
+        seconds = time.monotonic() - began
+    network.module, wrapped_optimizer = accelerator.prepare(network.module, optimizer)
+    loss = make_loss(
+        prepared.rows.task,
+        prepared.rows.labels,
+        label_smoothing=train.label_smoothing,
+        class_weights=train.class_weights,
+        weights=_weights(prepared),
+        device=accelerator.device,
+    )
+    stepper = Stepper(
+        network,
+        wrapped_optimizer,
+        loss,
+        accelerator,
+        micro_batch_size=train.micro_batch_size,
+        max_grad_norm=train.max_grad_norm,
+        seed=train.seed,
+    )
+    if train.cuda_graphs == "auto" and not train.activation_checkpointing:
+        stepper.record(plan)
+    return Started(stepper, tuple(notes), seconds)
+
+
+def _fit_head(
+    prepared: Prepared, network: Network, accelerator: Accelerator, between: Callable[[], None] = lambda: None
+) -> str:
+    """Gives the last linear layer of the head what a probe finds, on all processes; gives what the user should know."""
+    labels = prepared.rows.labels
+    assert labels is not None
+    layer: Any = last_linear(network.model)
+    began, seed = time.monotonic(), prepared.recipe.train.seed
+    encoded, places = network.encoded["train"].of_rows(_some_rows(prepared.encoded["train"], seed))
+    features = _features(network, encoded, places, accelerator, between)
+    if not np.isfinite(features).all():
+        return "the head starts at random: what the backbone makes of some training rows is not a finite number"
+    of_labels, of_examples = label_weights(labels, prepared.recipe.train.class_weights), _weights(prepared)
+    assert encoded.targets is not None
+    targets = encoded.targets
+
+    def fit() -> Probe:
+        return fit_probe(
+            features,
+            targets,
+            len(labels),
+            label_weights=None if of_labels is None else np.array(of_labels),
+            weights=None if of_examples is None else of_examples[places],
+            seed=seed,
+            between=between,
+        )
+
+    probe = on_main(accelerator, fit)
+    install(probe, layer, features)
+    ended = "" if probe.converged else "; its solver had not come to an end, which training makes good"
+    how = f"{len(features)} training rows, inverse penalty {probe.inverse_penalty:g}"
+    note = f"the head starts from a probe ({how}, {time.monotonic() - began:.1f} s){ended}"
+    if prepared.plan.steps == 0:
+        note += "; the backbone is frozen: that is the answer, and no step is taken (`head.start: random` takes steps)"
+    return note
+
+
+def _features(
+    network: Network, encoded: Encoded, places: np.ndarray, accelerator: Accelerator, between: Callable[[], None]
+) -> np.ndarray:
+    """Gives what the head's last linear layer sees of some training examples, from stored states where there are."""
+    from textxfer.modeling.features import HeadInputs
+
+    def batch_of(indices: np.ndarray) -> Batch:
+        return replace(network.batch("train", places[indices], accelerator.device), indices=indices)
+
+    return vectors(
+        HeadInputs(network.module, last_linear(network.model), pooled_token(network.model.config)),
+        encoded,
+        batch_of,
+        pad_token_id=network.pad_token_id,
+        autocast=accelerator.autocast,
+        accelerator=accelerator,
+        between=between,
+    )
+
+
+def _some_rows(encoded: Encoded, seed: int) -> np.ndarray:
+    """Gives the rows to fit a probe on (R,), in order: all, or as many as it needs, with each label among them."""
+    count = len(encoded)
+    if count <= MOST_ROWS:
+        return np.arange(count)
+    order, targets = np.random.default_rng(seed).permutation(count), encoded.targets
+    assert targets is not None
+    labels = targets if targets.ndim == 1 else np.where(targets.any(axis=1), targets.argmax(axis=1), -1)
+    _, first = np.unique(labels[order], return_index=True)
+    return np.sort(np.concatenate([order[first], np.delete(order, first)])[: max(MOST_ROWS, len(first))])
+
+
+def _weights(prepared: Prepared) -> np.ndarray | None:
+    """Gives what each training example counts: as much as its row."""
+    rows = prepared.rows.splits.train.rows
+    if WEIGHT not in rows.column_names:
+        return None
+    return np.array(rows[WEIGHT][:])[prepared.encoded["train"].rows]
+
+
+def _cache_options(recipe: Recipe) -> CacheOptions:
+    from textxfer.training.network import CacheOptions
+
+    spill, asked = Path(recipe.output.directory), recipe.train.prefix_cache
+    if isinstance(asked, str):
+        return CacheOptions(spill=spill)
+    keep = Path(asked.directory) if asked.directory is not None else None
+    return CacheOptions(in_bytes(asked.memory) if asked.memory is not None else None, keep, spill)
