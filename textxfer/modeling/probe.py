@@ -26,6 +26,8 @@ MOST_ITERATIONS = 200
 """Of the solver, in one fit."""
 NARROWEST = 1e-3
 """Least spread of a feature that is believed, as a share of the usual one; what varies less counts as constant."""
+SHARE_OF_SIZE = 0.1
+"""Least spread of a feature that is believed, as a share of its root mean square."""
 
 
 @dataclass(frozen=True)
@@ -190,18 +192,18 @@ class _Rows:
 
 
 def _spread(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gives mean and standard deviation of each feature (D,); the latter with a floor, for features that are constant.
+    """Gives the mean of each feature and what it is divided by (D,): its standard deviation, or what else is larger.
 
-    Without the floor, rounding would become a feature as loud as the others.
+    Rounding must not become a feature as loud as the others. And dropout, once the layer is trained, takes a feature
+    away as a whole: one that is large and hardly varies would then add far more noise than it tells (Wager et al. 2013,
+    where dropout is a penalty by a feature's size).
     """
     import numpy as np
 
     mean, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     usual = float(np.sqrt((spread**2).mean()))
-    size = float(np.abs(mean).max(initial=0.0))
-    if usual <= 1e-6 * size or usual == 0:  # nothing but rounding
-        return mean, np.full_like(spread, max(size, 1.0))
-    return mean, np.maximum(spread, NARROWEST * usual)
+    scale = np.maximum(np.maximum(spread, NARROWEST * usual), SHARE_OF_SIZE * np.hypot(mean, spread))
+    return mean, np.where(scale > 0, scale, 1.0)
 
 
 def _choose(rows: _Rows, seed: int, between: Callable[[], None]) -> float:

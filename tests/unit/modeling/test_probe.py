@@ -153,3 +153,15 @@ def test_can_be_stopped_between_two_fits() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fit_probe(features, targets, 3, between=stop)
+
+
+def test_a_large_feature_that_hardly_varies_gets_a_small_weight() -> None:
+    features, targets = blobs()
+    shifted = features + 100 * features.std(axis=0)
+    small, large = (fit_probe(each, targets, 3, inverse_penalty=0.1) for each in (shifted, features))
+    # Dropout of a tenth of the features must not drown the logits.
+    rng = np.random.default_rng(0)
+    kept = rng.random(features.shape) > 0.1
+    noise = (small.logits(shifted * kept / 0.9) - small.logits(shifted)).std()
+    assert noise < 20 * (large.logits(features * kept / 0.9) - large.logits(features)).std()
+    assert np.abs(small.weight).max() < np.abs(large.weight).max()
