@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 """Parts of the rows; each is judged by a probe that was fitted on the others."""
+INVERSE_PENALTY = 0.05
+"""The same for all, so that checkpoints and layers differ in nothing else."""
 MOST_ROWS = 2000
 """Rows that a question about a checkpoint needs: the accuracy is then known to about a hundredth."""
 
@@ -134,18 +136,11 @@ def stratified_sample(labels: Sequence[str], most: int = MOST_ROWS, seed: int = 
 
 def _foretold(seen: np.ndarray, labels: np.ndarray, unseen: np.ndarray) -> np.ndarray:
     """Gives the labels that a probe fitted on some rows finds most probable for others."""
-    import warnings
-
     import numpy as np
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
 
-    if len(np.unique(labels)) == 1:
-        return np.full(len(unseen), labels[0])
-    mean, scale = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-6)
-    probe = LogisticRegression(C=0.05, max_iter=200, tol=1e-3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        probe.fit((seen - mean) / scale, labels)
-    found: np.ndarray = probe.predict((unseen - mean) / scale)
+    from textxfer.modeling.probe import fit_probe
+
+    known, own = np.unique(labels, return_inverse=True)
+    probe = fit_probe(seen, own, len(known), inverse_penalty=INVERSE_PENALTY)
+    found: np.ndarray = known[probe.logits(unseen).argmax(axis=1)]
     return found
