@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textxfer.data.reviewed import WEIGHT
+from textxfer.errors import TrainingDiverged
 from textxfer.evaluation.features import vectors
 from textxfer.labels import LabelSet
 from textxfer.modeling.anatomy import last_linear, pooled_token
@@ -129,6 +130,11 @@ def _fit_head(
     encoded, places = network.encoded["train"].of_rows(_some_rows(prepared.encoded["train"], seed))
     features = _features(network, encoded, places, accelerator, between)
     if not np.isfinite(features).all():
+        if prepared.plan.steps == 0:
+            raise TrainingDiverged(
+                "head.start: what the frozen backbone makes of some training rows is not a finite number, so nothing "
+                "can be learnt from it; try train.precision: fp32"
+            )
         return "the head starts at random: what the backbone makes of some training rows is not a finite number"
     of_labels, of_examples = label_weights(labels, prepared.recipe.train.class_weights), _weights(prepared)
     assert encoded.targets is not None

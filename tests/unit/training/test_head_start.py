@@ -21,7 +21,7 @@ from tests.unit.training.helpers import (
     weights,
 )
 from textxfer.data.batching import collate
-from textxfer.errors import Interrupted, RecipeError
+from textxfer.errors import Interrupted, RecipeError, TrainingDiverged
 from textxfer.modeling.anatomy import last_linear
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import RunResult, run_recipe
@@ -202,6 +202,9 @@ def test_features_that_are_not_finite_leave_the_head_as_it_is(
     watcher = Watcher()
     run_recipe(make_recipe(bert, tmp_path, **PROBE), splits=splits(), observers=[watcher])
     assert any("the head starts at random" in note for note in watcher.notes)
+    with pytest.raises(TrainingDiverged, match=r"head\.start: what the frozen backbone makes"):
+        run_recipe(make_recipe(bert, tmp_path, "frozen", freeze={"layers": "all"}, **PROBE), splits=splits())
+    assert not (tmp_path / "frozen").exists()
 
 
 def test_many_rows_are_drawn_from_with_each_label_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
