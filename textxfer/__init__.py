@@ -11,12 +11,14 @@ if TYPE_CHECKING:  # what `__getattr__` gives has no type; these names are to ha
     from textxfer.errors import Interrupted as Interrupted
     from textxfer.errors import MissingExtra as MissingExtra
     from textxfer.errors import OutputError as OutputError
+    from textxfer.errors import PushError as PushError
     from textxfer.errors import RecipeError as RecipeError
     from textxfer.errors import TextxferError as TextxferError
     from textxfer.errors import TrainingDiverged as TrainingDiverged
     from textxfer.labels import LabelSet as LabelSet
     from textxfer.metrics import Metric as Metric
     from textxfer.metrics import evaluate_metric as evaluate_metric
+    from textxfer.publishing.hub import push_run as push_run
     from textxfer.recipe.loading import load_recipe as load_recipe
     from textxfer.recipe.schema import Recipe as Recipe
     from textxfer.records import Predictions as Predictions
@@ -26,6 +28,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives has no type; these names are to ha
     from textxfer.run import run_recipe as run_recipe
     from textxfer.section import Section as Section
     from textxfer.serving.bulk import predict_file as predict_file
+    from textxfer.serving.export import export_onnx as export_onnx
     from textxfer.serving.pipeline import pipeline as pipeline
     from textxfer.training.observers import Console as Console
     from textxfer.training.observers import Observer as Observer

@@ -49,7 +49,7 @@ class Built:
         notes = [f"the checkpoint's own head was not kept: {self.dropped}"] if self.dropped is not None else []
         modules = sorted({name.rpartition(".")[0] for name in self.new})
         if modules:
-            notes.append(f"new in this model, to be trained from nothing: {', '.join(modules)}")
+            notes.append(f"new in this model: {', '.join(modules)}")
         else:
             notes.append("the checkpoint's own head is kept")
         return tuple(notes)

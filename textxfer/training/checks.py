@@ -55,6 +55,11 @@ def check_plan(recipe: Recipe, plan: Plan, splits: Splits) -> None:
         RecipeError: It can never fire.
     """
     patience = recipe.train.patience
+    if patience is not None and plan.steps == 0:
+        raise RecipeError(
+            "train.patience: no step is taken, since with a frozen backbone the head's probe is the answer; leave "
+            "it out, or write `head.start: random`"
+        )
     if patience is not None and splits.validation is not None and patience >= plan.evaluations:
         raise RecipeError(
             f"train.patience: is {patience}, but the run evaluates {plan.evaluations} times ({plan.steps} steps, every "

@@ -56,7 +56,8 @@ class Started:
 def probe_settles(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | None) -> bool:
     """Says whether nothing is left to train once the head has started: the backbone is frozen, and the head is new."""
     whole = recipe.freeze.layers == "all" and recipe.freeze.embeddings is not False
-    kept = labels is not None and checkpoint.label_names == labels.names
+    # A config.json that names no architecture does not say whether its weights have a head.
+    kept = not checkpoint.architecture or (labels is not None and checkpoint.label_names == labels.names)
     return recipe.head.start == "probe" and whole and not kept and recipe.lora is None
 
 

@@ -186,6 +186,12 @@ def test_label_and_example_weights_count(bert: Path, tmp_path: Path) -> None:
     assert not plain.equal(head(started(bert, splits(), dataset={"drop": str(reviewed)})))
 
 
+def test_patience_without_steps_is_a_mistake(bert: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(bert, tmp_path, freeze={"layers": "all"}, train={"patience": 1}, **PROBE)
+    with pytest.raises(RecipeError, match=r"train\.patience: no step is taken.*head\.start: random"):
+        run_recipe(recipe, splits=splits())
+
+
 def test_answers_have_no_probe(bert: Path, tmp_path: Path) -> None:
     task = {"name": "question_answering", "max_length": 48, "stride": 8}
     with pytest.raises(RecipeError, match=r"head\.start: a probe foretells labels"):
