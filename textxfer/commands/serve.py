@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "serve a model over HTTP, with a page to try it"
 TOKEN = "TEXTXFER_SERVE_TOKEN"
-BATCH_TOKENS_ON_CPU = 256
+BATCH_TOKENS_ON_CPU = 512
 """Few texts wait at a time, and there like lengths save more than large batches do."""
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 
