@@ -57,12 +57,15 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def _rows_lines(rows: Rows) -> Iterator[str]:
-    splits = dict(rows.splits.present())
+    splits = dict(rows.splits.present(reserved=True))
     counts = [_counts(split.rows) for split in splits.values()]
     names = rows.labels.names if rows.labels is not None else ("with an answer", "without")
     lines = [["rows", *map(len, splits.values())]]
     lines += [[f"  {name}", *(count.get(name, 0) for count in counts)] for name in names]
     yield from _table(["", *splits], lines)
+    if rows.splits.reserved is not None:
+        yield "reserved: rows of validation that choose nothing, on which label sets (`coverage`) are measured"
+        yield ""
 
 
 def _counts(rows: Any) -> dict[str, int]:
@@ -85,7 +88,7 @@ def _token_lines(prepared: Prepared) -> Iterator[str]:
     head = ["tokens", *(f"{share}%" for share in QUANTILES), "max"]
     head += ["windows a row", "most"] if windows else ["truncated"]
     lines = []
-    for name, split in prepared.rows.splits.present():
+    for name, split in prepared.rows.splits.present(reserved=True):
         encoded, lengths = prepared.encoded[name], _full_lengths(prepared, name)
         cells = [*np.percentile(lengths, QUANTILES).round().astype(int), lengths.max()]
         if windows:

@@ -58,6 +58,12 @@ def select_columns(
     return Splits(**chosen)
 
 
+def row_texts(rows: Any) -> list[str]:
+    """Gives the text of each row; of rows with two texts, both, with " | " between them."""
+    columns = [rows[column][:] for column in TEXT_COLUMNS if column in rows.column_names]
+    return [" | ".join(texts) for texts in zip(*columns, strict=True)]
+
+
 def _select(split: Split, name: str, columns: Mapping[str, str], label_delimiter: str | None) -> Split:
     import datasets
     import pyarrow as pa

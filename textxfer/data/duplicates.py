@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Twin:
-    """A validation or test row whose text stands in train.
+    """A row beside train (of validation, test or the reserved) whose text stands in train.
 
     Attributes:
         split: The row's split.
@@ -52,7 +52,7 @@ class Duplicates:
         nearly_repeated: By split: places of rows whose text is only nearly equal to an earlier row's.
         groups: Rows of all splits that are equal or nearly so, two at least, in the order of their first rows; nearly
             equal texts are joined in chains.
-        twins: Rows of validation and test that have a twin in train.
+        twins: Rows beside train that have a twin in it.
         near: Whether nearly equal texts were looked for.
         of: What was compared across splits: "text" or "context".
     """
@@ -72,7 +72,7 @@ class Duplicates:
 
 
 def find_duplicates(splits: Splits, *, near: bool = True, between: Callable[[float], None] | None = None) -> Duplicates:
-    """Finds rows that say the same.
+    """Finds rows that say the same, the reserved ones among them.
 
     Texts are equal where they are so after Unicode NFKC, case folding and folding of white space; nearly equal, where
     the Jaccard similarity of their five-character pieces is 0.8 or more (see `_near`). A row's two texts count as
@@ -128,7 +128,7 @@ def numbered(splits: Splits, columns: Sequence[str]) -> Numbered:
 
     number_of: dict[str, int] = {}
     numbers = {}
-    for name, split in splits.present():
+    for name, split in splits.present(reserved=True):
         texts = [split.rows[column][:] for column in columns if column in split.rows.column_names]
         keys = (BETWEEN_TEXTS.join(map(plain, each)) for each in zip(*texts, strict=True))
         own = (number_of.setdefault(key, len(number_of)) if key.strip() else -1 for key in keys)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from textxfer.data._oddities import ODDITIES, oddities, script_of
-from textxfer.data.columns import TEXT_COLUMNS
+from textxfer.data.columns import TEXT_COLUMNS, row_texts
 from textxfer.data.duplicates import Duplicates, find_duplicates, numbered
 from textxfer.labels import LabelSet
 from textxfer.records import Splits
@@ -26,6 +26,11 @@ IMBALANCE = 10
 """How many times commoner than the rarest the commonest label may be."""
 LONG = 20_000
 """Characters from which on a text is long whatever the model."""
+WHAT_LEAKS_DO = {
+    "test": "scores on them flatter the model",
+    "validation": "they may choose the wrong weights",
+    "reserved": "label sets measured on them may promise too much",
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def find(
     near: bool = True,
     between: Callable[[float], None] | None = None,
 ) -> Findings:
-    """Looks through the rows of a data set.
+    """Looks through the rows of a data set, those that are reserved too.
 
     Args:
         splits: Checked and cut.
@@ -123,6 +128,7 @@ def find(
         *_conflicts(rows, splits, labels),
         *_missing_labels(splits, labels),
         *_leaks(rows, duplicates, "validation"),
+        *_leaks(rows, duplicates, "reserved"),
         *_empty(rows),
         *_repeats(rows, duplicates),
         *_odd(rows),
@@ -143,7 +149,7 @@ class _Rows:
 
     def __init__(self, splits: Splits) -> None:
         self.splits = splits
-        self.texts = {name: row_texts(split.rows) for name, split in splits.present()}
+        self.texts = {name: row_texts(split.rows) for name, split in splits.present(reserved=True)}
 
     def all(self) -> Iterator[tuple[str, int, str]]:
         """Gives (split, place, text) of all rows."""
@@ -166,26 +172,19 @@ class _Rows:
         return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-def row_texts(rows: Any) -> list[str]:
-    """Gives the text of each row; of rows with two texts, both, with " | " between them."""
-    columns = [rows[column][:] for column in TEXT_COLUMNS if column in rows.column_names]
-    return [" | ".join(texts) for texts in zip(*columns, strict=True)]
-
-
 def _leaks(rows: _Rows, duplicates: Duplicates, split: str) -> Iterator[Finding]:
     twins = [twin for twin in duplicates.twins if twin.split == split]
     if not twins:
         return
     exact, total = sum(twin.exact for twin in twins), len(rows.texts[split])
     parts = f"{exact:,} equal, {len(twins) - exact:,} nearly" if duplicates.near else "equal"
-    so = "scores on them flatter the model" if split == "test" else "they may choose the wrong weights"
     about = [
         f"{'equals' if twin.exact else f'is like ({twin.similarity:.2f})'} train row {twin.train_row + 1}"
         for twin in twins[:MOST_EXAMPLES]
     ]
     message = (
         f"{split}: rows whose {duplicates.of} stands in train too: {len(twins):,} of {total:,} "
-        f"({len(twins) / total:.1%}; {parts}); {so}"
+        f"({len(twins) / total:.1%}; {parts}); {WHAT_LEAKS_DO[split]}"
     )
     yield Finding(f"leak_{split}", message, len(twins), rows.examples(((split, twin.row) for twin in twins), about))
 
@@ -240,7 +239,7 @@ def _missing_labels(splits: Splits, labels: LabelSet | None) -> Iterator[Finding
 
 def _empty(rows: _Rows) -> Iterator[Finding]:
     found = []
-    for name, split in rows.splits.present():
+    for name, split in rows.splits.present(reserved=True):
         columns = [split.rows[column][:] for column in TEXT_COLUMNS if column in split.rows.column_names]
         found += [
             (name, row) for row, each in enumerate(zip(*columns, strict=True)) if not all(text.strip() for text in each)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textxfer import registry
-from textxfer.data.findings import row_texts
+from textxfer.data.columns import row_texts
 from textxfer.errors import DataError, shortened
 from textxfer.labels import label_name
 from textxfer.records import Split, Splits

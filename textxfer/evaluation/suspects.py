@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textxfer.data.findings import row_texts
+from textxfer.data.columns import row_texts
 from textxfer.data.reviewed import cell
 from textxfer.errors import DataError, OutputError
 from textxfer.evaluation.features import features

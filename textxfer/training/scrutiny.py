@@ -25,7 +25,7 @@ def look_at(prepared: Prepared, near: bool | None = None, between: Callable[[flo
     from textxfer.data.findings import find
 
     rows = prepared.rows
-    splits = dict(rows.splits.present())
+    splits = dict(rows.splits.present(reserved=True))
     truncated = {name: prepared.encoded[name].truncated for name in splits}
     near = sum(map(len, splits.values())) <= MOST_NEAR if near is None else near
     most = rows.task.max_length

@@ -23,7 +23,7 @@ def write(
 
     def make(rows: Rows | None = None, **sections: Any) -> str:
         write_csv(tmp_path / "rows.csv", rows or reviews)
-        mapping = recipe(dataset={"path": "rows.csv"}, **sections)
+        mapping = recipe(**{"dataset": {"path": "rows.csv"}, **sections})
         (tmp_path / "r.yaml").write_text(to_yaml(mapping))
         return "r.yaml"
 
@@ -104,6 +104,25 @@ def test_questions_are_described_by_their_windows(
     average, most = table["test"][-2:]
     assert 1 < float(average) <= int(most)
     assert "max_length 24, stride 4" in out
+
+
+def test_reserved_rows_stand_among_the_splits(shell: Callable[..., Any], write: Callable[..., str]) -> None:
+    rows = [{"text": f"the number {number} was drawn", "label": "ab"[number % 2]} for number in range(700)]
+    rows += rows[:350]
+    name = write(rows, dataset={"path": "rows.csv", "validation_fraction": 0.5})
+    code, out, err = shell("check", name, "--fast")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split() == ["train", "validation", "test", "reserved"]
+    table = cells(out)
+    assert len(table["rows"]) == 4
+    assert int(table["rows"][3]) == (int(table["rows"][1]) + int(table["rows"][3])) // 3
+    assert sum(map(int, table["a"])) == 525
+    assert "rows of validation that choose nothing" in out
+    lines = [line.split() for line in out.splitlines() if line.startswith("reserved ")]
+    assert [line[-1] for line in lines] == ["0.0%"]
+    assert "reserved: rows whose text stands in train too: " in out
+    without = shell("check", name, "--fast", "calibrate=off")[1]
+    assert "reserved" not in without
 
 
 def test_several_labels_a_row_are_counted_each(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,6 +78,22 @@ def test_leaks_come_first_and_name_the_rows() -> None:
     (example,) = found.found[0].examples
     assert (example.split, example.row, example.id, example.about) == ("test", 3, "test-2", "equals train row 4")
     assert any(line.startswith("validation: rows whose text stands in train too: 1 of 1") for line in found.lines())
+
+
+def test_reserved_rows_are_looked_through_like_others() -> None:
+    splits = splits_of(train=good(), validation=[*good(4, 100), *good(2), ("", "a"), *good(1, 100)])
+    assert splits.validation is not None
+    kept, taken = splits.validation.select(range(4)), splits.validation.select(range(4, 8))
+    found = find(replace(splits, validation=kept, reserved=taken), LabelSet(("a", "b"), (10, 10)))
+    assert found.lines() == [
+        "reserved: rows whose text stands in train too: 2 of 4 (50.0%; 2 equal, 0 nearly); label sets measured on them "
+        "may promise too much",
+        "empty texts: 1 row (reserved 1)",
+    ]
+    assert found.num_rows == {"train": 20, "validation": 4, "reserved": 4}
+    assert [(example.split, example.row) for example in found.found[0].examples] == [("reserved", 1), ("reserved", 2)]
+    across = [tuple(place.split for place in group) for group in found.duplicates.groups]
+    assert across == [("train", "reserved"), ("train", "reserved"), ("validation", "reserved")]
 
 
 def test_imbalance_and_labels_that_a_split_lacks() -> None:
