@@ -11,7 +11,7 @@ from textxfer.recipe.sections import Dataset
 from textxfer.recipe.writing import to_yaml
 from textxfer.training.environment import HOW_NOT_WHAT
 
-SHOWN = ("checkpoint", "adapt", "dataset", "task", "freeze", "lora", "train", "calibrate")
+SHOWN = ("checkpoint", "adapt", "dataset", "task", "freeze", "lora", "head", "train", "calibrate")
 """Sections of the recipe that the card prints; recipe.yaml has all."""
 
 
