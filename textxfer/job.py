@@ -54,7 +54,7 @@ class Job:
         conclusion, metrics = self._conclude(earlier)
         on_main(self.accelerator, lambda: self._write(conclusion, metrics, updates))
         on_main(self.accelerator, self._look_for_suspects)
-        on_main(self.accelerator, lambda: report(self.keeper.folder, self.observers))
+        on_main(self.accelerator, lambda: report(self.keeper.folder.path, self.observers))
         return metrics
 
     def _begin(self) -> Stepper:
@@ -226,12 +226,12 @@ class Job:
         return [ids[int(row)] for row in self.prepared.encoded["train"].rows[indices]]
 
 
-def report(folder: RunFolder, observers: list[Observer]) -> None:
-    """Writes report.html of a finished run; where that fails, the run stands all the same, and the user is told."""
+def report(folder: Path, observers: list[Observer]) -> None:
+    """Writes report.html of a finished run, or of several seeds; where that fails, the user is told, no more."""
     from textxfer.report.html import write_report
 
     with _without_loss(folder, observers, "report"):
-        write_report(folder.path)
+        write_report(folder)
 
 
 def push(folder: Path, recipe: Recipe, observers: list[Observer]) -> None:
@@ -258,12 +258,12 @@ def write_card(folder: RunFolder, observers: list[Observer], metrics: Mapping[st
     """
     from textxfer.publishing.model_card import README, model_card
 
-    with _without_loss(folder, observers, "model card"):
+    with _without_loss(folder.path, observers, "model card"):
         folder.write_text(f"model/{README}", model_card(folder.path, metrics))
 
 
 @contextmanager
-def _without_loss(folder: RunFolder, observers: list[Observer], what: str) -> Iterator[None]:
+def _without_loss(folder: Path, observers: list[Observer], what: str) -> Iterator[None]:
     """Tells of whatever goes wrong: what is finished must not be lost for it."""
     from textxfer.training.observers import tell
 
@@ -271,4 +271,4 @@ def _without_loss(folder: RunFolder, observers: list[Observer], what: str) -> It
         yield
     except Exception as error:
         kind = "" if isinstance(error, TextxferError) else f"{type(error).__name__}: "
-        tell(observers, "on_note", f"no {what} was written ({kind}{error}); try `textxfer report {folder.path}`")
+        tell(observers, "on_note", f"no {what} was written ({kind}{error}); try `textxfer report {folder}`")

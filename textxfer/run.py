@@ -98,6 +98,7 @@ def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: boo
     """Runs a recipe with each of its seeds, in folders of their own, and gives mean and spread of their scores."""
     from textxfer import registry
     from textxfer.evaluation.seeds import over_seeds
+    from textxfer.job import report
     from textxfer.recipe.checks import chosen_metric
     from textxfer.training.choices import choices_of
     from textxfer.training.observers import tell
@@ -118,6 +119,7 @@ def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: boo
     metrics = over_seeds(found, select_by, greater_is_better=greater_is_better)
     if _is_first_process():
         write_seeds(recipe.folder, metrics)
+        report(recipe.folder, observers)
     return RunResult(recipe.folder, metrics)
 
 
@@ -171,7 +173,7 @@ def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer
     folder.tidy()
     tell(observers, "on_note", f"{folder.path} has finished already")
     if not (folder.path / "report.html").exists():  # it was cut off between the scores and the report
-        report(folder, observers)
+        report(folder.path, observers)
     return RunResult(folder.path, folder.read_json(METRICS))
 
 

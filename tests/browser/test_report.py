@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.report.made import write_answers, write_lines, write_run
+from tests.unit.report.made import write_answers, write_json, write_lines, write_run
+from textxfer.evaluation.seeds import over_seeds
 from textxfer.report.html import write_report
 
 Visit = Callable[..., Any]
@@ -49,6 +50,15 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(write_run(tmp_path_factory.mktemp("browser") / "many", labels=labels, rows=800))
 
 
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of ten seeds with eight metrics."""
+    scores = {f"metric_{number}_of_a_long_name": 0.9 for number in range(8)}
+    folder = tmp_path_factory.mktemp("browser") / "a_recipe_with_a_name_of_some_length_and_many_seeds"
+    write_json(folder, "seeds.json", over_seeds({seed: {"test": scores} for seed in range(10)}, "accuracy"))
+    return write_report(folder)
+
+
 def shown(page: Any) -> list[str]:
     """Gives the texts of the rows that are to be seen."""
     rows: list[str] = page.eval_on_selector_all(
@@ -65,7 +75,7 @@ def column(page: Any, place: int) -> list[str]:
     return cells
 
 
-@pytest.mark.parametrize("name", ["report", "answers", "many"])
+@pytest.mark.parametrize("name", ["report", "answers", "many", "seeds"])
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_opens_without_a_complaint_and_fits(

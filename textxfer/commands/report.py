@@ -1,4 +1,4 @@
-"""`textxfer report RUN`: renders the report of a finished run anew, and the model card where it is missing."""
+"""`textxfer report RUN`: renders the report of a run or of several seeds anew, and the card of a model without one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SUMMARY = "write the report of a finished run anew, and the model card where the
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("run", help="the folder of a finished run: runs/NAME")
+    parser.add_argument("run", help="the folder of a finished run, or of several seeds: runs/NAME")
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -1,1 +1,1 @@
-"""The report of a run: one HTML file, made from the run folder's files alone."""
+"""The report of a run, or of several seeds: one HTML file, made from the run folder's files alone."""

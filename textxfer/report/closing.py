@@ -50,7 +50,8 @@ def _summary_of_seeds(folder: Path, model: Path, metrics: Mapping[str, Any]) -> 
         shown = ("{mean:.4f} +- {sd:.4f}".format(**cell) if cell else "-" for cell in cells)
         lines.append(f"{name:<{width}}" + "".join(f"{cell:>20}" for cell in shown))
     seeds = ", ".join(map(str, metrics["seeds"]))
-    return "\n".join([*lines, f"seeds:  {seeds}; runs in {folder}", f"model:  {model} (best on validation)"])
+    lines += [f"seeds:  {seeds}; runs in {folder}", f"report: {folder / 'report.html'}"]
+    return "\n".join([*lines, f"model:  {model} (best on validation)"])
 
 
 def _example(metrics: Mapping[str, Any]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from textxfer.report import choices, confidence, data, labels, learning, mistakes, origin, slices, summary
-from textxfer.report.pieces import Section
+from textxfer.report import choices, confidence, data, labels, learning, mistakes, origin, seeds, slices, summary
+from textxfer.report.pieces import Head, Section
 from textxfer.report.reading import RunFiles, read_run
 from textxfer.report.showing import count, isolated, score, unfolding, visible
 
@@ -32,19 +32,27 @@ SECTIONS: tuple[Callable[[RunFiles], Section | None], ...] = (
 
 
 def render(folder: Path) -> str:
-    """Gives a finished run's report: one HTML page that needs nothing else, the same for the same files.
+    """Gives the report of a finished run or of several seeds: one HTML page that needs nothing else.
+
+    It is the same for the same files.
 
     Args:
-        folder: The run's; only its metrics.json must be there.
+        folder: The run's, where only metrics.json must be there; or that of several seeds, where only seeds.json must.
 
     Raises:
         OutputError: The folder holds no finished run.
     """
+    if seeds.has_seeds(folder):
+        found = seeds.read_seeds(folder)
+        return _page(seeds.head(found), list(seeds.sections(found)))
+    run = read_run(folder)
+    return _page(summary.head(run), [section for section in (make(run) for make in SECTIONS) if section is not None])
+
+
+def _page(head: Head, sections: Sequence[Section]) -> str:
     import jinja2
     from markupsafe import Markup
 
-    run = read_run(folder)
-    sections = [section for section in (make(run) for make in SECTIONS) if section is not None]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE),
         autoescape=True,
@@ -56,7 +64,7 @@ def render(folder: Path) -> str:
     environment.filters |= {"score": score, "count": count, "isolated": isolated, "unfolding": unfolding}
     style, script = ((PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
     return environment.get_template("template.html").render(
-        head=summary.head(run),
+        head=head,
         sections=sections,
         style=Markup(style),
         script=Markup(script),
@@ -65,7 +73,7 @@ def render(folder: Path) -> str:
 
 
 def write_report(folder: Path) -> Path:
-    """Writes a finished run's report.html, whole or not at all, and gives its path.
+    """Writes the report.html of a finished run, or of several seeds, whole or not at all, and gives its path.
 
     Raises:
         OutputError: The folder holds no finished run, or cannot be written.

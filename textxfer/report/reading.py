@@ -96,7 +96,7 @@ def read_run(folder: Path) -> RunFiles:
 
     nothing: Mapping[str, Any] = {}
     recipe = read(RECIPE, _yaml, nothing)
-    environment = dict(read(ENVIRONMENT, _mapping, nothing))
+    environment = dict(read(ENVIRONMENT, read_mapping, nothing))
     if "checkpoint" in environment:
         environment["checkpoint"] = public_name(str(environment["checkpoint"]))
     no_rows: tuple[list[LabelRow], list[AnswerRow]] = ([], [])
@@ -110,9 +110,9 @@ def read_run(folder: Path) -> RunFiles:
         log=read(LOG, lambda path: _lines(path, notes), []),
         rows=rows,
         answers=answers,
-        findings=read(FINDINGS, _mapping, nothing),
+        findings=read(FINDINGS, read_mapping, nothing),
         suspects=read(SUSPECTS, _csv_rows, None),
-        choices=read(CHOICES, _mapping, nothing),
+        choices=read(CHOICES, read_mapping, nothing),
         notes=notes,
     )
 
@@ -120,7 +120,7 @@ def read_run(folder: Path) -> RunFiles:
 def _read_metrics(folder: Path) -> Mapping[str, Any]:
     path = folder / METRICS
     try:
-        return _mapping(path)
+        return read_mapping(path)
     except FileNotFoundError:
         what = "the run has not finished" if (folder / RECIPE).is_file() else "this is no run folder"
         raise OutputError(f"{path}: there is no such file: {what}; name the folder of a finished run") from None
@@ -132,7 +132,13 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _mapping(path: Path) -> Mapping[str, Any]:
+def read_mapping(path: Path) -> Mapping[str, Any]:
+    """Reads a file of JSON that must hold an object.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It holds something else.
+    """
     data = json.loads(_text(path))
     if not isinstance(data, dict):
         raise ValueError("it holds no JSON object")

@@ -71,7 +71,8 @@ def _interval(run: RunFiles, name: str) -> str:
     return "" if low is None else f" (95 % interval {score(low)} to {score(high)})"
 
 
-def _facts(run: RunFiles) -> Iterator[tuple[str, str]]:
+def made_of(run: RunFiles) -> Iterator[tuple[str, str]]:
+    """Gives what a run was made of, by name: task, checkpoint, data and rows."""
     task, metrics = run.setting("task", "name"), run.metrics
     if task:
         kinds = [kind for kind in ("multi_label", "ordered") if run.setting("task", kind)]
@@ -84,6 +85,11 @@ def _facts(run: RunFiles) -> Iterator[tuple[str, str]]:
         yield "Data", str(run.setting("dataset", "hub") or (Path(path).name if path else "rows given in Python"))
     if metrics.get("num_examples"):
         yield "Rows", " · ".join(f"{count(number)} {split}" for split, number in metrics["num_examples"].items())
+
+
+def _facts(run: RunFiles) -> Iterator[tuple[str, str]]:
+    yield from made_of(run)
+    metrics = run.metrics
     if metrics.get("total_parameters"):
         trained, total = metrics.get("trainable_parameters", 0), metrics["total_parameters"]
         yield "Trained", f"{_millions(trained)} of {_millions(total)} parameters"

@@ -20,3 +20,11 @@ def test_a_summary_has_a_dash_where_a_split_lacks_a_metric() -> None:
     assert re.search(r"^no_answer_exact_match +1\.0000 +-$", text, re.MULTILINE)
     assert "best step 3 of 4; 61 s of training, 75 s in all" in text
     assert "question='...', context='...'" in text
+
+
+def test_the_summary_of_seeds_says_where_the_page_is() -> None:
+    cell = {"mean": 0.5, "sd": 0.1, "values": [0.4, 0.6]}
+    metrics = {"seeds": [1, 2], "test": {"accuracy": cell}, "best_seed": 2}
+    text = summary(Path("runs/two"), Path("runs/two/seed-2/model"), metrics)
+    assert "accuracy    0.5000 +- 0.1000" in text
+    assert "report: runs/two/report.html" in text
