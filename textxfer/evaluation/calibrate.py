@@ -87,7 +87,8 @@ class Calibration:
         bins = {side: [vars(each) for each in found.bins] for side, found in sides.items()}
         thresholds = {} if self.thresholds is None else {"thresholds": list(self.thresholds)}
         temperature = list(self.temperature) if isinstance(self.temperature, tuple) else self.temperature
-        return {"temperature": temperature} | thresholds | figures | {"bins": bins}
+        notes = {"notes": list(self.notes)} if self.notes else {}
+        return {"temperature": temperature} | thresholds | figures | {"bins": bins} | notes
 
 
 def fit(logits: np.ndarray, references: np.ndarray, *, several: bool) -> Calibration:

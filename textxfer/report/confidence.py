@@ -32,9 +32,11 @@ def _lead(calibration: Mapping[str, Any]) -> str:
         return ""
     before, after, temperature = calibration["before"], calibration["after"], calibration["temperature"]
     if temperature is None:
-        return (
-            f"Not calibrated: as trained, the calibration error on validation is {score(before['calibration_error'])}."
-        )
+        error = score(before["calibration_error"])
+        if not calibration.get("notes"):
+            return f"Not calibrated: as trained, the calibration error on validation is {error}."
+        told = " ".join(f"{note[:1].upper()}{note[1:]}." for note in calibration["notes"])
+        return f"{told} As trained, the calibration error on validation is {error}."
     by = "a temperature for each label" if isinstance(temperature, Sequence) else f"temperature {temperature:.2f}"
     moved = [f"{score(before[figure])} to {score(after[figure])}" for figure in ("nll", "calibration_error")]
     return (

@@ -11,7 +11,7 @@ from typing import Any
 from textxfer.report import choices, confidence, data, labels, learning, mistakes, origin, seeds, slices, summary
 from textxfer.report.pieces import Head, Section
 from textxfer.report.reading import RunFiles, read_run
-from textxfer.report.showing import count, isolated, score, unfolding, visible
+from textxfer.report.showing import breakable, count, isolated, score, unfolding, visible
 
 REPORT = "report.html"
 PAGE = Path(__file__).parent / "page"
@@ -61,7 +61,13 @@ def _page(head: Head, sections: Sequence[Section]) -> str:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters |= {"score": score, "count": count, "isolated": isolated, "unfolding": unfolding}
+    environment.filters |= {
+        "score": score,
+        "count": count,
+        "isolated": isolated,
+        "breakable": breakable,
+        "unfolding": unfolding,
+    }
     style, script = ((PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
     return environment.get_template("template.html").render(
         head=head,

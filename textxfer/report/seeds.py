@@ -79,14 +79,14 @@ def head(found: SeedsFiles) -> Head:
 
 
 def sections(found: SeedsFiles) -> Iterator[Section]:
-    """Gives the scores as means, and each split's by seed."""
+    """Gives the means, and each split's scores by seed; nothing where no split was scored."""
     if found.split is not None:
         cards = [_card(name, cell) for name, cell in found.splits[found.split].items()]
         reading = "Each score is the mean over the seeds. The sd, the standard deviation, is that of single runs."
         yield Section("scores", "Scores", [Cards(cards)], reading=reading)
-    for split, scores in found.splits.items():
+        tables = [_table(found, split, scores) for split, scores in found.splits.items()]
         reading = "All seeds have the same rows; each has a report of its own, in its folder."
-        yield Section(f"by-seed-{split}", f"{split.capitalize()} by seed", [_table(found, split, scores)], "", reading)
+        yield Section("by-seed", "By seed", tables, reading=reading)
 
 
 def spread_says(sd: float, number: int) -> str:
@@ -143,7 +143,7 @@ def _table(found: SeedsFiles, split: str, scores: Mapping[str, Mapping[str, Any]
     chosen = found.best if "validation" in found.splits else None
     rows: list[Sequence[Any]] = []
     for place, seed in enumerate(found.seeds):
-        name = f"{seed} (best on validation)" if seed == chosen else str(seed)
+        name = f"{seed} (best)" if seed == chosen else str(seed)
         rows.append((name, *(cell["values"][place] for cell in scores.values())))
     rows += [(title, *(cell[key] for cell in scores.values())) for title, key in (("Mean", "mean"), ("Sd", "sd"))]
-    return Table(f"{split.capitalize()} scores", columns, rows)
+    return Table(split.capitalize(), columns, rows)

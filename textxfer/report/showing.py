@@ -43,6 +43,11 @@ def isolated(text: Any) -> Markup:
     return Markup("<bdi>{}</bdi>").format(visible(str(text)))
 
 
+def breakable(text: Any) -> Markup:
+    """Gives an isolated text that may go on in a new line after each slash."""
+    return Markup("<bdi>{}</bdi>").format(Markup("/<wbr>").join(visible(str(text)).split("/")))
+
+
 def shortened(text: str, most: int = SHOWN_CHARACTERS, length: int | None = None) -> str:
     """Gives a text of at most `most` characters; one that is cut says how long it was.
 

@@ -244,7 +244,9 @@ def test_figures_are_json(several: bool, rows: int) -> None:
     found = fit(*drawn(rows, 3, several=several), several=several)
     written = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     keys = {"temperature", "before", "after", "bins"} | ({"thresholds"} if several and rows == 500 else set())
-    assert written.keys() == keys
+    assert written.keys() == keys | ({"notes"} if found.notes else set())
+    assert written.get("notes", []) == list(found.notes)
+    assert found.notes or rows == 500
     assert written["before"] == {"calibration_error": found.before.calibration_error, "nll": found.before.nll}
     assert written["bins"]["after"][0].keys() == {"low", "high", "count", "confidence", "accuracy"}
     assert sum(each["count"] for each in written["bins"]["before"]) == rows * (3 if several else 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-EMPTY = {"meta", "link", "input", "br", "path", "use", "rect"}
+EMPTY = {"meta", "link", "input", "br", "wbr", "path", "use", "rect"}
 
 
 class Page(HTMLParser):

@@ -168,6 +168,14 @@ def test_an_uncalibrated_model_says_so(copy: Path, report: Report) -> None:
     assert "the saved model" in found.words("confidence")
 
 
+def test_it_says_why_a_model_is_not_calibrated(copy: Path, report: Report) -> None:
+    calibration = json.loads((copy / "metrics.json").read_text())["calibration"]
+    note = "not calibrated: validation has 99 rows, and fewer than 100 say too little; give it more"
+    change(copy, calibration=calibration | {"temperature": None, "after": calibration["before"], "notes": [note]})
+    words = report(copy).words("confidence")
+    assert f"N{note[1:]}. As trained, the calibration error on validation is 0.118." in words
+
+
 def test_each_label_may_have_its_temperature(copy: Path, report: Report) -> None:
     calibration = json.loads((copy / "metrics.json").read_text())["calibration"]
     change(copy, calibration=calibration | {"temperature": [1.0, 2.0]})

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from tests.unit.report.dom import Page
 from textxfer.report import words
-from textxfer.report.showing import count, isolated, plural, score, shortened, unfolding, visible
+from textxfer.report.showing import breakable, count, isolated, plural, score, shortened, unfolding, visible
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,7 @@ def test_metrics_have_names_in_words(metric: str, title: str, within: str) -> No
 def test_a_metric_says_what_it_means_where_that_is_known() -> None:
     assert words.meaning("macro_f1").startswith("The mean of the labels' F1")
     assert words.meaning("of_a_plugin_that_is_gone") == ""
+
+
+def test_a_name_may_go_on_in_a_new_line_after_a_slash() -> None:
+    assert breakable("a<b/c\0/d") == "<bdi>a&lt;b/<wbr>c\u2400/<wbr>d</bdi>"
