@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from textxfer.training.observers import Observer
     from textxfer.training.run_folder import RunFolder
 
+SECONDS_TO_SPEAK = 10
+"""The first process tells of a mistake for all. One that ends before it makes the launcher end that one unheard."""
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -269,6 +272,8 @@ def leave(code: int) -> None:
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()
+    if code == 2 and not _is_first_process():
+        time.sleep(SECONDS_TO_SPEAK)
     os._exit(code)
 
 
