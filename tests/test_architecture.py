@@ -136,7 +136,7 @@ def test_every_recipe_field_is_documented() -> None:
         for kind in (vars(sections) | vars(hub_section)).values()
         if isinstance(kind, type) and issubclass(kind, Section)
     ]
-    kinds += [registry.config("tasks", name) for name in registry.names("tasks")]
+    kinds += [registry.config(shelf, name) for shelf in ("tasks", "heads") for name in registry.names(shelf)]
     for kind in kinds:
         for name, field in kind.model_fields.items():
             assert field.description, f"{kind.__name__}.{name} has no text under it"

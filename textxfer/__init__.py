@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives has no type; these names are to ha
     from textxfer.registry import register as register
     from textxfer.run import RunResult as RunResult
     from textxfer.run import run_recipe as run_recipe
+    from textxfer.section import HeadSection as HeadSection
     from textxfer.section import Section as Section
     from textxfer.serving.bulk import predict_file as predict_file
     from textxfer.serving.export import export_onnx as export_onnx
@@ -39,6 +40,7 @@ _HOMES = {
     "CheckpointError": "errors",
     "Console": "training.observers",
     "DataError": "errors",
+    "HeadSection": "section",
     "Interrupted": "errors",
     "LabelSet": "labels",
     "Metric": "metrics",

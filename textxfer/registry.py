@@ -1,4 +1,4 @@
-"""The shelves: which tasks, metrics, sources and architectures there are, found without importing them.
+"""The shelves: which tasks, heads, metrics and sources there are, found without importing them.
 
 A member of a shelf is one module in the shelf's package; its file name is its name in the recipe, and in the module
 it bears that name (a metric: `macro_f1`) or that name in capitals (a class: `QuestionAnswering`). A module may hold
@@ -27,7 +27,7 @@ from textxfer.section import Section
 
 ENTRY_POINTS = "textxfer.plugins"
 
-DOORS = ("metrics", "tasks")
+DOORS = ("heads", "metrics", "tasks")
 """Shelves that take members from elsewhere."""
 
 Member = TypeVar("Member")
@@ -41,7 +41,7 @@ def register(family: str, name: str) -> Callable[[Member], Member]:
     in the calling module holds the member's settings.
 
     Args:
-        family: The shelf: `tasks` or `metrics`.
+        family: The shelf: `tasks`, `heads` or `metrics`.
         name: The name that recipes use.
 
     Returns:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from textxfer.errors import RecipeError
+from textxfer.modeling.anatomy import backbone_of
 
 
 def checkpoint_activations(model: Any) -> None:
-    """Makes a stock model forget what its trained layers computed, and compute it again when gradients need it.
+    """Makes a model's backbone forget what its trained layers computed, and compute it again when gradients need it.
 
     Frozen layers stay out of it: they are in eval mode, and nothing of them is kept anyway.
 
     Raises:
         RecipeError: Models of this family cannot do it.
     """
+    model = backbone_of(model)
     if not model.supports_gradient_checkpointing:
         raise RecipeError(
             f"train.activation_checkpointing: models of the family {model.config.model_type!r} do not offer it; leave "

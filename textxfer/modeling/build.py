@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textxfer.errors import CheckpointError
+from textxfer.heads import HeadChoice
 from textxfer.labels import LabelSet
-from textxfer.modeling.anatomy import backbone_parameters, dropout_fields, last_linear
+from textxfer.modeling.anatomy import backbone_class, backbone_parameters, dropout_fields, last_linear, strip
 from textxfer.modeling.checkpoint import Checkpoint, fetch_weights, first_line
+from textxfer.modeling.head_files import load_head, make_head
 from textxfer.modeling.lora import load_adapter
 from textxfer.modeling.quiet import quiet_transformers
 
@@ -28,7 +30,7 @@ class Built:
     """A model, and what is new in it.
 
     Attributes:
-        model: A stock model with fp32 weights, on the CPU.
+        model: A stock model, or a `Headed`, with fp32 weights, on the CPU.
         new: Names of the parameters that were not in the checkpoint.
         dropped: Why the checkpoint's own head was not kept, or None.
     """
@@ -39,8 +41,11 @@ class Built:
 
     @property
     def has_new_logits(self) -> bool:
-        """Whether the layer that gives a classifier's logits was not in the checkpoint, or was not kept."""
-        weight = last_linear(self.model).weight
+        """Whether a linear layer gives a classifier's logits that was not in the checkpoint, or was not kept."""
+        try:
+            weight = last_linear(self.model).weight
+        except AttributeError:
+            return False
         return any(self.model.get_parameter(name) is weight for name in self.new)
 
     @property
@@ -63,23 +68,36 @@ def settle_labels(checkpoint: Checkpoint, labels: LabelSet | None) -> LabelSet |
     return labels.reordered(known)
 
 
+def keeps_head(checkpoint: Checkpoint, labels: LabelSet | None, head: HeadChoice | None = None) -> bool:
+    """Says whether a checkpoint brings the head that a model is to have, trained for the same labels.
+
+    Args:
+        checkpoint: As `open_checkpoint` gives it.
+        labels: In the order `settle_labels` gave; None for answers, whose heads bear no names.
+        head: That the model is to have; None: the native one.
+    """
+    return _same(checkpoint.head, head) and labels is not None and checkpoint.label_names == labels.names
+
+
 def build(
     checkpoint: Checkpoint,
     auto_class: str,
     labels: LabelSet | None = None,
     *,
+    head: HeadChoice | None = None,
     multi_label: bool = False,
     dropout: float | None = None,
     seed: int = 0,
 ) -> Built:
-    """Loads a checkpoint's weights, fp32, under a native head.
+    """Loads a checkpoint's weights, fp32, under a head.
 
     Args:
         checkpoint: As `open_checkpoint` gives it.
-        auto_class: A class of `transformers`, as in "AutoModelForSequenceClassification".
+        auto_class: A class of `transformers`, as in "AutoModelForSequenceClassification"; idle where `head` is given.
         labels: In the order `settle_labels` gave; None for answers.
+        head: One of textxfer's; None: the native one.
         multi_label: Whether the head answers yes or no for each label.
-        dropout: Replaces all dropout rates.
+        dropout: Replaces all dropout rates of the checkpoint.
         seed: Of the new parameters.
 
     Raises:
@@ -88,6 +106,8 @@ def build(
     import torch
 
     config = _config_for(checkpoint, labels, multi_label, dropout)
+    if head is not None:
+        return _build_headed(checkpoint, head, labels, config, seed)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to change
         torch.manual_seed(seed)
         model, info = _load(checkpoint, auto_class, config)
@@ -100,6 +120,36 @@ def build(
     if dropped is not None:
         new |= _renew_head(model, auto_class, seed)
     return Built(model, tuple(sorted(new)), dropped)
+
+
+def _build_headed(checkpoint: Checkpoint, head: HeadChoice, labels: LabelSet | None, config: Any, seed: int) -> Built:
+    import torch
+
+    from textxfer.modeling.headed import Headed
+
+    if checkpoint.adapter is not None:
+        raise CheckpointError(
+            f"{checkpoint.id}: is a LoRA adapter of a model with the native head, which {head.name} cannot take over; "
+            "start from the run's merged `model`"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone, info = _load(checkpoint, backbone_class(config), config)
+        strip(backbone)
+        torch.manual_seed(seed)
+        made = make_head(head, checkpoint.id, config.hidden_size, config.num_labels)
+    dropped = _why_dropped(checkpoint, type(backbone).__name__, labels, head)
+    kept = keeps_head(checkpoint, labels, head)
+    if kept:
+        place = (checkpoint.id, checkpoint.location, checkpoint.revision)
+        made = load_head(head, *place, config.hidden_size, config.num_labels)
+    model = Headed(backbone, made, head)
+    there = set(dict(model.named_parameters(remove_duplicate=False)))
+    mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
+    holes = {f"backbone.{name}" for name in (*info["missing_keys"], *mismatched)} & there
+    _refuse_holes(checkpoint, model, sorted(holes))
+    new = set() if kept else {name for name in there if name.startswith("head.")}
+    return Built(model, tuple(sorted(new | holes)), dropped)
 
 
 def _config_for(checkpoint: Checkpoint, labels: LabelSet | None, multi_label: bool, dropout: float | None) -> Any:
@@ -159,14 +209,33 @@ def _refuse_holes(checkpoint: Checkpoint, model: nn.Module, new: Sequence[str]) 
         )
 
 
-def _why_dropped(checkpoint: Checkpoint, architecture: str, labels: LabelSet | None) -> str | None:
+def _why_dropped(
+    checkpoint: Checkpoint, architecture: str, labels: LabelSet | None, head: HeadChoice | None = None
+) -> str | None:
     """Gives why a head that the checkpoint brings must not be kept, though its weights may have the right names."""
+    if checkpoint.head is not None and not _same(checkpoint.head, head):
+        return f"it is {_described(checkpoint.head)}, not {_described(head)}"
     if checkpoint.architecture != architecture and checkpoint.architecture.endswith(TASK_HEADS):
         return f"it is of a {checkpoint.architecture}"
     known = checkpoint.label_names
     if labels is None or known is None or known == labels.names:
         return None
     return f"it knows the labels {_listed(known)}, not {_listed(labels.names)}"
+
+
+def _same(one: HeadChoice | None, other: HeadChoice | None) -> bool:
+    """Says whether two heads have the same weights' meaning: dropout may differ."""
+    if one is None or other is None:
+        return one is other
+    options = [{key: value for key, value in each.options.items() if key != "dropout"} for each in (one, other)]
+    return one.name == other.name and options[0] == options[1]
+
+
+def _described(head: HeadChoice | None) -> str:
+    if head is None:
+        return "the native one"
+    options = ", ".join(f"{key} {value}" for key, value in head.options.items() if key != "dropout")
+    return f"`{head.name}`{f' ({options})' if options else ''}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from textxfer.errors import CheckpointError
+from textxfer.heads import HeadChoice
 from textxfer.modeling.anatomy import FAMILIES, most_tokens
+from textxfer.modeling.head_files import open_head
 from textxfer.modeling.quiet import quiet_transformers
 from textxfer.recipe.merging import id_and_revision
 
@@ -33,6 +35,7 @@ class Checkpoint:
         config: Its stock configuration.
         tokenizer: Its tokenizer, made ready: pads on the right, has a padding token.
         adapter: The folder of a LoRA adapter (see `modeling.lora`), whose base `location` is; None for whole weights.
+        head: Its head, where that is one of textxfer's; None: it has a stock one, or none.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Checkpoint:
     config: Any
     tokenizer: Any
     adapter: str | None = None
+    head: HeadChoice | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -56,7 +60,7 @@ class Checkpoint:
     @property
     def label_names(self) -> tuple[str, ...] | None:
         """The labels of its classification head in the order of their ids, or None where it has no such head."""
-        if not self.architecture.endswith("ForSequenceClassification"):
+        if self.head is None and not self.architecture.endswith("ForSequenceClassification"):
             return None
         return tuple(self.config.id2label[number] for number in sorted(self.config.id2label))
 
@@ -99,7 +103,7 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         told = json.loads((Path(location) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         base, commit = _locate(told["base_model_name_or_path"], told.get("revision"))
         return Checkpoint(name, base, commit, config, tokenizer, adapter=location)
-    return Checkpoint(name, location, commit, config, tokenizer)
+    return Checkpoint(name, location, commit, config, tokenizer, head=open_head(name, location, commit, config))
 
 
 def _open_config(name: str, location: str, revision: str | None) -> Any:

@@ -8,6 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from textxfer.heads._pooled import pool
+from textxfer.modeling.anatomy import backbone_of
+
 Pooling = Literal["mean", "cls", "last"]
 """How token vectors become one: their mean, the first token's, the last token's."""
 
@@ -31,7 +34,7 @@ class Pooled(nn.Module):
         super().__init__()
         if pooling not in ("mean", "cls", "last"):
             raise ValueError(f"pooling must be 'mean', 'cls' or 'last', not {pooling!r}")
-        backbone: Any = getattr(model, str(model.base_model_prefix), model)
+        backbone: Any = backbone_of(model)
         self.encoder = backbone.get_encoder() if backbone.config.is_encoder_decoder else backbone
         self.pooling = pooling
         depth = int(backbone.config.num_hidden_layers)
@@ -48,17 +51,9 @@ class Pooled(nn.Module):
         output = self.encoder(**inputs, output_hidden_states=self.layers is not None, return_dict=True)
         mask = inputs["attention_mask"]
         if self.layers is None:
-            pooled: torch.Tensor = self._pool(output.last_hidden_state, mask)
+            pooled: torch.Tensor = pool(output.last_hidden_state, mask, self.pooling)
             return pooled
-        return torch.stack([self._pool(output.hidden_states[layer], mask) for layer in self.layers], dim=1)
-
-    def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        if self.pooling == "cls":
-            return states[:, 0]
-        if self.pooling == "last":
-            return states[torch.arange(len(states), device=states.device), mask.sum(dim=1) - 1]
-        weights = mask.unsqueeze(-1).float()  # a mean over many tokens wants more digits than bf16 has
-        return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
+        return torch.stack([pool(output.hidden_states[layer], mask, self.pooling) for layer in self.layers], dim=1)
 
 
 class HeadInputs(nn.Module):

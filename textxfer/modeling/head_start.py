@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from textxfer.heads import HeadChoice
 from textxfer.modeling.anatomy import last_linear
 from textxfer.modeling.probe import Probe
 
@@ -18,12 +19,12 @@ RIDGE = 1e-6
 
 
 def open_up(model: Any, new: Iterable[str], seed: int) -> None:
-    """Gives new square layers below the head's last one orthogonal weights, so that nothing is lost on the way.
+    """Gives new layers below the head's last one orthogonal weights, so that as little as can be is lost on the way.
 
     Small random weights, as stock models have, squeeze some directions to nothing, and the probe sees less.
 
     Args:
-        model: A stock model with a head.
+        model: With a head.
         new: Names of the parameters that were not in the checkpoint.
         seed: Of the weights.
     """
@@ -32,9 +33,25 @@ def open_up(model: Any, new: Iterable[str], seed: int) -> None:
     last, random = last_linear(model), torch.Generator().manual_seed(seed)
     names = set(new)
     for name, module in model.named_modules():
-        is_linear = isinstance(module, torch.nn.Linear) and module.in_features == module.out_features
-        if is_linear and module is not last and f"{name}.weight" in names:
+        if isinstance(module, torch.nn.Linear) and module is not last and f"{name}.weight" in names:
             torch.nn.init.orthogonal_(module.weight, GAIN, generator=random)
+
+
+def is_one_layer(choice: HeadChoice, hidden_size: int, num_labels: int) -> bool:
+    """Says whether a head's only weights are those of its last linear layer: a probe then leaves nothing to learn.
+
+    Args:
+        choice: The head.
+        hidden_size: Of the backbone's states.
+        num_labels: How many logits.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        head = choice.make(hidden_size, num_labels)
+    last = getattr(head, "last", None)
+    known = {id(parameter) for parameter in last.parameters()} if last is not None else set()
+    return all(id(parameter) in known for parameter in head.parameters())
 
 
 def install(probe: Probe, layer: torch.nn.Linear, features: np.ndarray) -> None:

@@ -94,7 +94,7 @@ def find_prefix(model: Any, frozen: Frozen) -> Prefix | None:
     """Gives the frozen prefix of a model, or None where there is none, or none that can be told apart.
 
     Args:
-        model: A stock model with a head.
+        model: With a head.
         frozen: What `freeze` froze of it.
     """
     if frozen.layers == 0 or not frozen.embeddings or not has_prefix(model.config):
@@ -103,10 +103,9 @@ def find_prefix(model: Any, frozen: Frozen) -> Prefix | None:
     top = [parameter for module in parts.top for parameter in module.parameters()]
     whole = frozen.layers == len(parts.layers) and not any(parameter.requires_grad for parameter in top)
     last = parts.last if whole and parts.last is not None else parts.layers[frozen.layers - 1]
-    answers = type(model).__name__.endswith("ForQuestionAnswering")
     # Above the last layer every token goes its own way, so the head's token is all that is needed.
-    alone = not answers and (whole or (frozen.layers == len(parts.layers) and parts.last is None))
-    return Prefix(model, last, frozen.layers, whole, pooled_token(model.config) if alone else None)
+    alone = whole or (frozen.layers == len(parts.layers) and parts.last is None)
+    return Prefix(model, last, frozen.layers, whole, pooled_token(model) if alone else None)
 
 
 class _Given(nn.Module):

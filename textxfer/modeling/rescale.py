@@ -21,7 +21,7 @@ def rescale(model: torch.nn.Module, temperature: float | Sequence[float]) -> Non
     Whether the logits then are what they should be is tried out on one short text.
 
     Args:
-        model: A stock model with a classification head of C labels; it is left in the mode it was in.
+        model: With a classification head of C labels; it is left in the mode it was in.
         temperature: Above 0; one for all labels, or C of them.
 
     Raises:
@@ -57,7 +57,7 @@ def _find(model: torch.nn.Module) -> torch.nn.Linear:
     try:
         layer = last_linear(model)
     except AttributeError:
-        raise CannotRescale("its head is not the stock one") from None
+        raise CannotRescale("its head is not the stock one, nor one that ends in a linear layer") from None
     if not isinstance(layer, torch.nn.Linear) or layer.out_features != model.config.num_labels:  # type: ignore[union-attr]
         raise CannotRescale(f"its head ends in {layer}, which is not a linear layer with an output for each label")
     return layer

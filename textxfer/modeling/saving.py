@@ -1,4 +1,4 @@
-"""A model folder that plain `transformers` loads."""
+"""A model folder that plain `transformers` loads; the backbone alone, where the head is one of textxfer's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def save_model(model: nn.Module, tokenizer: Any, folder: Path, settings: Mapping[str, Any]) -> None:
-    """Writes config.json, model.safetensors and the tokenizer, all or nothing.
+    """Writes config.json, model.safetensors and the tokenizer, and a head of textxfer's beside them, all or nothing.
 
     The folder is written beside its place and then renamed, so that a full disk leaves an earlier save as it was. What
     a save that was cut off has left beside it goes with the next.
 
     Args:
-        model: A stock model.
+        model: A stock model, or a `Headed`.
         tokenizer: Its tokenizer.
         folder: Where to.
         settings: What textxfer must know to use the model; `textxfer` in config.json, which stock loaders keep.
@@ -30,7 +30,8 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path, settings: Mapping
         OutputError: It cannot be written.
     """
     config: Any = model.config
-    config.textxfer = dict(settings)
+    choice = getattr(model, "choice", None)
+    config.textxfer = dict(settings) | ({} if choice is None else {"head": choice.name})
     tokenizer.model_max_length = settings["max_length"]
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()

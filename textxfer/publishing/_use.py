@@ -42,7 +42,8 @@ def snippets(facts: Facts) -> str:
         f"print(classify({text}{chosen}))",
     )  # fmt: skip
     if facts.needs_textxfer:
-        return f"The head is one of textxfer's (`pip install textxfer`):\n\n{own}"
+        backbone = "transformers alone loads the backbone (`AutoModel`), without the head"
+        return f"The head is one of textxfer's (`pip install textxfer`); {backbone}:\n\n{own}"
     every = ", top_k=None" if facts.several else ""
     stock = _code(
         "from transformers import pipeline", "", PLACE,

@@ -12,6 +12,8 @@ from typing import Any
 from textxfer.errors import PushError
 from textxfer.publishing.model_card import README, at_home
 
+HEAD = ("head.json", "head.safetensors")
+"""What a model whose head is one of textxfer's has beside a stock one's files."""
 MODEL_FILES = (
     README,
     "config.json",
@@ -19,8 +21,7 @@ MODEL_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
-    "head.json",
-    "head.safetensors",
+    *HEAD,
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
@@ -89,6 +90,7 @@ def uploads(run: Path, repo: str) -> list[Upload]:
     found = {path.name: path for path in model.iterdir() if _goes(path)} if model.is_dir() else {}
     missing = [name for name in NEEDED if name not in found]
     missing += [] if any(name.startswith("model") for name in found) else ["model.safetensors"]
+    missing += [name for name in HEAD if name not in found] if found.keys() & set(HEAD) else []
     if missing:
         raise PushError(f"{model}: has no {', '.join(missing)}; put the files of the run back, or run the recipe again")
     if README not in found:

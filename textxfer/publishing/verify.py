@@ -53,7 +53,7 @@ def remember(model: Any, tokenizer: Any, rows: datasets.Dataset, labels: LabelSe
     """Gives what a model that has just been trained says of the first rows, to be compared with what was saved.
 
     Args:
-        model: Stock, fp32.
+        model: Stock or a `Headed`, fp32.
         tokenizer: Its own.
         rows: Of the split that its predictions are of.
         labels: None for answers.
@@ -66,7 +66,9 @@ def remember(model: Any, tokenizer: Any, rows: datasets.Dataset, labels: LabelSe
 
 
 def verify(run: Path) -> float:
-    """Loads a run's model in a process of its own, without textxfer, and compares its logits with the run's.
+    """Loads a run's model in a process of its own, and compares its logits with the run's.
+
+    A stock model is loaded without textxfer there.
 
     Returns:
         The largest difference between two logits.
@@ -75,7 +77,7 @@ def verify(run: Path) -> float:
         PushError: They differ, it cannot be loaded, or its labels have other names.
     """
     known, model = _read(run / VERIFICATION), run / "model"
-    found = _ask(model, known)
+    found = _ask(model, known, _plugins(run))
     if known.labels is not None and list(known.labels) != found["labels"]:
         now, then = (", ".join(map(str, names)) or "none" for names in (found["labels"], known.labels))
         raise PushError(f"{model / 'config.json'}: names the labels {now}, and those of the run were {then}{_TO_DO}")
@@ -117,9 +119,22 @@ def _read(path: Path) -> Said:
     return said
 
 
-def _ask(model: Path, known: Said) -> dict[str, Any]:
+def _plugins(run: Path) -> list[str]:
+    """Gives the plugins of a run's recipe, any of which may have brought the model's head."""
+    from textxfer.recipe.reading import read_text
+
+    try:
+        data = read_text((run / "recipe.yaml").read_text(encoding="utf-8"), "recipe.yaml").data
+    except OSError:
+        return []
+    plugins = data.get("plugins")
+    return [str((run / plugin).resolve()) for plugin in (plugins if isinstance(plugins, list) else ())]
+
+
+def _ask(model: Path, known: Said, plugins: Sequence[str]) -> dict[str, Any]:
     """Runs `_reload` in a process that sees no GPU, no network and no token."""
     question = {"folder": str(model.resolve()), "rows": known.rows, "max_length": known.max_length}
+    question["plugins"] = list(plugins)
     environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_TOKEN_PATH": os.devnull, "CUDA_VISIBLE_DEVICES": ""}
     environment |= {"TRANSFORMERS_VERBOSITY": "error"}
@@ -133,6 +148,7 @@ def _ask(model: Path, known: Said) -> dict[str, Any]:
     )
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["its process ended early"])[-1]
-        raise PushError(f"{model}: transformers cannot load it: {reason}{_TO_DO}")
+        by = "textxfer" if (model / "head.json").is_file() else "transformers"
+        raise PushError(f"{model}: {by} cannot load it: {reason}{_TO_DO}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer

@@ -11,6 +11,7 @@ from textxfer.errors import RecipeError
 from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.problems import Problem
 from textxfer.recipe.schema import Recipe
+from textxfer.section import NATIVE
 
 
 def task_of(recipe: Recipe) -> Any:
@@ -43,6 +44,7 @@ def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
         *_dataset(recipe, rows_given),
         *_metrics(recipe, task),
         *_training(recipe, task),
+        *_head(recipe, task),
         *_choices(recipe, task),
     ]
 
@@ -82,6 +84,20 @@ def _lora(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("freeze", "embeddings"), "with `lora` the embeddings keep their weights; leave it out")
     if recipe.freeze.layers == "all":
         yield Problem(("lora",), "updates layers that are not frozen, and `freeze.layers` is `all`; drop one of them")
+
+
+def _head(recipe: Recipe, task: Any) -> Iterator[Problem]:
+    head = recipe.head
+    if recipe.lora is not None and not recipe.lora.merge and head.name != NATIVE:
+        yield Problem(
+            ("lora", "merge"), f"keeps an adapter, which peft loads with the native head only, not {head.name}"
+        )
+    if task is None or task.predicts != "answers":
+        return
+    if head.name != NATIVE:
+        yield Problem(("head",), f"answers need the native head: `{head.name}` gives one vector of logits a text")
+    elif head.start == "probe":
+        yield Problem(("head", "start"), "a probe foretells labels, and this task gives answers; leave it out")
 
 
 def chosen_metric(recipe: Recipe) -> str:
@@ -152,8 +168,6 @@ def _training(recipe: Recipe, task: Any) -> Iterator[Problem]:
         return
     if recipe.suspects == "on" and task.predicts != "labels":
         yield Problem(("suspects",), "is `on`, but suspects can be found only where each row has one label")
-    if recipe.head.start == "probe" and task.predicts == "answers":
-        yield Problem(("head", "start"), "a probe foretells labels, and this task gives answers; leave it out")
     if train.class_weights != "none" and task.predicts == "answers":
         yield Problem(("train", "class_weights"), "has no meaning for answers; leave it out")
     if isinstance(train.class_weights, dict) and task.label_names:

@@ -1,7 +1,7 @@
 """The recipe described for others: a JSON Schema for editors, and the pages of `recipes/REFERENCE.md` for people.
 
 Both are made from the sections' fields, their defaults and the texts under them, so they cannot disagree with what is
-checked. They describe the tasks and metrics that come with textxfer, not those of plugins.
+checked. They describe the tasks, heads and metrics that come with textxfer, not those of plugins.
 """
 
 from __future__ import annotations
@@ -11,34 +11,43 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from textxfer import registry
-from textxfer.recipe.schema import SHORTHANDS, Recipe
+from textxfer.recipe.schema import NEEDED, SHORTHANDS, Recipe
 from textxfer.recipe.sections import PATTERNS
-from textxfer.section import Section
+from textxfer.section import NATIVE, Section
 
 COMMANDS = (
     "python -m textxfer schema > recipes/recipe.schema.json",
     "python -m textxfer schema --reference > recipes/REFERENCE.md",
 )
 """They write both files anew."""
+SHELVES = {"task": "tasks", "head": "heads"}
+"""Sections whose fields are those of the member of a shelf that they name."""
 
 Schema = dict[str, Any]
 
 
 def json_schema() -> Schema:
-    """Gives the JSON Schema of a recipe file, with shorthands and all built-in tasks."""
+    """Gives the JSON Schema of a recipe file, with shorthands and all built-in tasks and heads."""
     sections, inner = _sections()
     properties = {name: _bare(name) if name in sections else part for name, part in _fields(Recipe).items()}
     metrics = {"enum": list(registry.built_in("metrics"))}
     evaluate = sections["evaluate"]["properties"]
     evaluate["metrics"]["anyOf"][0]["items"] = {"anyOf": [metrics, {"type": "string"}]}
     evaluate["select_by"]["anyOf"].insert(0, metrics)
-    tasks = {f"task_{name}": part | {"required": ["name"]} for name, part in _tasks().items()}
     for section, key in SHORTHANDS.items():
         whole = {"$ref": f"#/$defs/{section}"} if section in sections else {"type": "object"}
         short = {"type": "string", "description": f"Short for {{{key}: ...}}."}
         properties[section] = {"anyOf": [short, whole]}
-    own_task = [{"enum": list(_tasks())}, *({"$ref": f"#/$defs/{name}"} for name in tasks)]
-    # A plugin may bring a task of its own, and a recipe that is extended may name the task.
+    own: Schema = {}
+    shelved: Schema = {}
+    for section, family in SHELVES.items():
+        parts = {
+            f"{section}_{name}": part | ({} if name == NATIVE else {"required": ["name"]})
+            for name, part in _shelf(family).items()
+        }
+        own[section] = {"anyOf": [{"enum": list(_shelf(family))}, *({"$ref": f"#/$defs/{name}"} for name in parts)]}
+        shelved |= parts
+    # A plugin may bring a task or a head of its own, and a recipe that is extended may name it.
     elsewhere = {"anyOf": [{"required": ["plugins"]}, {"required": ["extends"]}]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -47,23 +56,23 @@ def json_schema() -> Schema:
         "type": "object",
         "properties": properties,
         "additionalProperties": False,
-        "anyOf": [{"required": ["extends"]}, {"required": list(SHORTHANDS)}],
+        "anyOf": [{"required": ["extends"]}, {"required": list(NEEDED)}],
         "if": {"not": elsewhere},
-        "then": {"properties": {"task": {"anyOf": own_task}}},
-        "$defs": sections | inner | tasks,
+        "then": {"properties": own},
+        "$defs": sections | inner | shelved,
     }
 
 
 def reference() -> str:
     """Gives `recipes/REFERENCE.md`: every section and field, its type, default and meaning."""
-    (sections, inner), tasks = _sections(), _tasks()
+    sections, inner = _sections()
     parts = [_INTRODUCTION]
-    whole = {name: part for name, part in _fields(Recipe).items() if name not in sections and name != "task"}
+    whole = {name: part for name, part in _fields(Recipe).items() if name not in (*sections, *SHELVES)}
     parts += ["## The recipe itself", *_table(whole, required=())]
     for name in _fields(Recipe):
-        if name == "task":
-            for task, part in tasks.items():
-                parts += [f"## `task`: {task}", *_section_lines(part)]
+        if name in SHELVES:
+            for member, part in _shelf(SHELVES[name]).items():
+                parts += [f"## `{name}`: {member}", *_section_lines(part)]
         elif name in sections:
             parts += [f"## `{name}`", *_section_lines(sections[name])]
             for field, part in sections[name]["properties"].items():
@@ -110,20 +119,20 @@ def _plain_schema(kind: type[Section]) -> Schema:
 
 
 def _sections() -> tuple[dict[str, Schema], dict[str, Schema]]:
-    """Gives the schema of each section of a recipe but `task` by its name, and of those within them by their class."""
+    """Gives the schema of each section of a recipe that has one form, by name, and of those within them, by class."""
     found: dict[str, Schema] = {}
     inner: dict[str, Schema] = {}
     for name, field in Recipe.model_fields.items():
         kinds = [field.annotation, *typing.get_args(field.annotation)]
         kind = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
-        if kind is not None and kind is not Section:
+        if kind is not None and name not in SHELVES:
             found[name] = _plain_schema(kind)
             inner |= found[name].pop("$defs", {})
     return found, inner
 
 
-def _tasks() -> dict[str, Schema]:
-    return {name: _plain_schema(registry.config("tasks", name)) for name in registry.built_in("tasks")}
+def _shelf(family: str) -> dict[str, Schema]:
+    return {name: _plain_schema(registry.config(family, name)) for name in registry.built_in(family)}
 
 
 def _bare(section: str) -> Schema:
@@ -183,7 +192,8 @@ def _in_words(field: Schema) -> str:
         return f"`{field['const']}`"
     kind = field.get("type")
     if kind == "array":
-        return f"a list of {_in_words(field['items'])}s"
+        kind, *limits = _in_words(field["items"]).split(" from ", 1)
+        return " from ".join([f"a list of {kind}s", *limits])
     if kind == "object":
         return f"lines of a name and a {_in_words(field['additionalProperties'])}"
     if isinstance(kind, list):

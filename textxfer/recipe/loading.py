@@ -7,6 +7,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from textxfer.recipe.problems import COMMAND_LINE, Mark, Problem, from_validatio
 from textxfer.recipe.reading import MOST_BYTES, Document, read_text
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import PATTERNS, RUN_NAME
-from textxfer.section import Section
+from textxfer.section import NATIVE, HeadSection, Section
 
 MOST_FILES_SHOWN = 10
 
@@ -50,14 +51,14 @@ def load_recipe(
     if rows_given:
         document.data.setdefault("dataset", {})
     _load_plugins(document)
-    schema = Recipe.for_task(_task_config(document))
+    schema = Recipe.made_of(_task_config(document), _head_config(document))
     recipe = None
     try:
         recipe = schema.model_validate(document.data)
     except ValidationError as error:
         told = {problem.path for problem in document.problems}
         found = from_validation(error, document.data, schema)
-        document.problems.extend(problem for problem in found if problem.path not in told)
+        document.problems.extend(_with_owner(problem) for problem in found if problem.path not in told)
     _check_together(document, recipe, schema, rows_given)
     _stop_if_wrong(document)
     assert recipe is not None
@@ -203,6 +204,43 @@ def _task_config(document: Document) -> type[Section]:
     return Section
 
 
+def _head_config(document: Document) -> type[HeadSection]:
+    """Gives the head's own section class, the native one's where none is named; where it is wrong, notes it."""
+    head = document.data.get("head")
+    name = head.get("name", NATIVE) if isinstance(head, dict) else head
+    path = ("head", "name") if isinstance(head, dict) and "name" in head else ("head",)
+    legal = f"(there are: {', '.join(registry.names('heads'))})"
+    if "head" not in document.data:
+        name = NATIVE
+    if isinstance(name, str):
+        try:
+            found = registry.config("heads", name)
+        except RecipeError as error:
+            document.problems.append(Problem(path, str(error)))
+        else:
+            if issubclass(found, HeadSection):
+                return found
+            if found is Section:  # one that has no fields of its own
+                return HeadSection
+            document.problems.append(Problem(path, f"`{name}` was registered, but its Config is no HeadSection"))
+    else:
+        document.problems.append(Problem(path, f"must be a head's name or a section with its `name` {legal}"))
+    document.data.pop("head", None)
+    return HeadSection
+
+
+def _with_owner(problem: Problem) -> Problem:
+    """Adds to a key that a head does not know which head does."""
+    if problem.path[:1] != ("head",) or len(problem.path) != 2 or not problem.message.startswith("unknown key"):
+        return problem
+    key = problem.path[1]
+    owners = [name for name in registry.names("heads") if key in registry.config("heads", name).model_fields]
+    if not owners:
+        return problem
+    hint = f"`{key}` belongs to {' and '.join(owners)}: `head: {{name: {owners[0]}, {key}: ...}}`"
+    return replace(problem, message=f"{problem.message}; {hint}")
+
+
 def _check_together(document: Document, recipe: Recipe | None, schema: type[Recipe], rows_given: bool) -> None:
     """Notes fields that do not fit each other, in those sections whose every field is right."""
     wrong = {problem.path[:1] for problem in document.problems}
@@ -210,11 +248,15 @@ def _check_together(document: Document, recipe: Recipe | None, schema: type[Reci
         right = {key: value for key, value in document.data.items() if (key,) not in wrong}
         bare = {"name": "run", "checkpoint": {"id": "?"}, "dataset": {}, "task": {}}
         if ("task",) in wrong:
-            schema = Recipe.for_task(Section)
+            schema = Recipe.made_of(Section, _section_of(schema, "head"))
         recipe = schema.model_validate(bare | right)
     task = None if ("task",) in wrong else task_of(recipe)
     found = find_problems(recipe, task, rows_given)
     document.problems.extend(problem for problem in found if problem.path[:1] not in wrong)
+
+
+def _section_of(schema: type[Recipe], name: str) -> Any:
+    return schema.model_fields[name].annotation
 
 
 def _stop_if_wrong(document: Document) -> None:

@@ -41,6 +41,9 @@ def merged(base: Document, child: Document) -> Document:
         if isinstance(named, dict) and named.get(key) is not None:
             for other in others:
                 named.setdefault(other, None)
+    head, other = base.data.get("head"), child.data.get("head")
+    if isinstance(head, dict) and isinstance(other, dict) and other.get("name", head.get("name")) != head.get("name"):
+        base.data["head"] = {}  # its fields were another head's
     return _laid_over(base, child)
 
 

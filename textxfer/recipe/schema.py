@@ -17,15 +17,16 @@ from textxfer.recipe.sections import (
     Dataset,
     Evaluate,
     Freeze,
-    Head,
     Lora,
     Output,
     Train,
 )
-from textxfer.section import Section
+from textxfer.section import HeadSection, Section
 
-SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name"}
+SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name", "head": "name"}
 """`section: VALUE` is short for `section: {key: VALUE}`."""
+NEEDED = ("checkpoint", "dataset", "task")
+"""Sections that a recipe must have."""
 
 
 def _as_tuple(value: Any) -> Any:
@@ -41,14 +42,14 @@ class Recipe(Section):
     """A recipe whose fields hold where this one says nothing (one level). Paths in it are relative to it. Naming
     another checkpoint or data set here takes back the revision and configuration named there."""
     plugins: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
-    """Python files that register tasks or metrics of your own."""
+    """Python files that register tasks, heads or metrics of your own."""
     checkpoint: Checkpoint
     dataset: Dataset
     task: SerializeAsAny[Section]
     adapt: Adapt | None = None
     freeze: Freeze = Freeze()
     lora: Lora | None = None
-    head: Head = Head()
+    head: SerializeAsAny[HeadSection] = HeadSection()
     train: Train = Train()
     calibrate: Literal["auto", "off"] = "auto"
     """Whether probabilities are made to mean what they say. `auto`: a temperature is fitted on validation and folded
@@ -63,9 +64,9 @@ class Recipe(Section):
     hub: Hub = Hub()
 
     @classmethod
-    def for_task(cls, config: type[Section]) -> type[Recipe]:
-        """Gives the recipe class whose `task` section has the fields of `config`."""
-        return _for_task(config)
+    def made_of(cls, task: type[Section], head: type[HeadSection]) -> type[Recipe]:
+        """Gives the recipe class whose `task` and `head` sections have the fields of these."""
+        return _made_of(task, head)
 
     @property
     def folder(self) -> Path:
@@ -94,8 +95,8 @@ class Recipe(Section):
 
 
 @functools.cache
-def _for_task(config: type[Section]) -> type[Recipe]:
-    return create_model("Recipe", __base__=Recipe, task=(config, ...))
+def _made_of(task: type[Section], head: type[HeadSection]) -> type[Recipe]:
+    return create_model("Recipe", __base__=Recipe, task=(task, ...), head=(head, HeadSection()))
 
 
 def _if_local(name: str, folder: Path) -> str:

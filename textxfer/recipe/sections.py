@@ -149,16 +149,6 @@ class Freeze(Section):
     """Whether the embeddings are frozen. Default: as soon as a layer is."""
 
 
-class Head(Section):
-    """What stands on the backbone, and how it starts."""
-
-    start: Literal["probe", "random"] | None = None
-    """How a new head starts. `probe`: its last linear layer is fitted to what it sees of the training rows before the
-    first step (logistic regression), and the model as it then is may be chosen as the best. With `freeze.layers: all`
-    nothing is left to train after that. `random`: small random weights. Default: `probe`; `random` for question
-    answering. A checkpoint's own head that is kept is not fitted anew."""
-
-
 class PrefixCache(Section):
     """Where the output of frozen layers is kept."""
 

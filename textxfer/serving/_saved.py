@@ -13,7 +13,7 @@ from textxfer.tasks import Task
 
 DEFAULT_LENGTH = 512
 DEFAULT_WINDOW = 384
-NOT_THE_TASKS = ("conformal", "tokenizer")
+NOT_THE_TASKS = ("conformal", "head", "tokenizer")
 """Settings of a saved model that are not arguments of its task."""
 
 

@@ -211,7 +211,8 @@ def _write(source: Engine, checkpoint: Checkpoint, folder: Path) -> None:
     task, tokenizer = source.task, checkpoint.tokenizer
     several = task.predicts == "label sets"
     # The stock modules: what runs in torch may have been made over for this machine.
-    model: Any = build(checkpoint, task.auto_class, source.labels, multi_label=several).model.eval()
+    built = build(checkpoint, task.auto_class, source.labels, head=checkpoint.head, multi_label=several)
+    model: Any = built.model.eval()
     encoded = task.encode(Table.of(built_in(task).rows[:3]), tokenizer, None)
     batch = collate(encoded, np.arange(min(len(encoded), 3)), pad_token_id=tokenizer.pad_token_id)
     try:

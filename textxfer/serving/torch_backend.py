@@ -73,7 +73,8 @@ def load_torch(
     if precision not in ("fp32", "auto"):
         raise ValueError(f"precision must be 'fp32' or 'auto', not {precision!r}")
     place = usable_device(device) if device is not None else best_device()
-    built = build(checkpoint, task.auto_class, labels, multi_label=task.predicts == "label sets")
+    several = task.predicts == "label sets"
+    built = build(checkpoint, task.auto_class, labels, head=checkpoint.head, multi_label=several)
     if built.new:
         raise CheckpointError(f"{checkpoint.id}: is not trained for a task: its weights lack {', '.join(built.new)}")
 

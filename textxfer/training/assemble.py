@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from textxfer import registry
 from textxfer.errors import CheckpointError, DataError, RecipeError
+from textxfer.heads import HeadChoice, is_stock
 from textxfer.modeling.activations import checkpoint_activations
+from textxfer.modeling.anatomy import usual_pooling
 from textxfer.modeling.build import build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.freezing import Frozen, freeze
@@ -25,7 +27,7 @@ from textxfer.recipe.schema import Recipe
 from textxfer.records import Encoded, Scores
 from textxfer.tasks import Task
 from textxfer.training.best import Best
-from textxfer.training.checks import check_layers, check_plan
+from textxfer.training.checks import check_layers, check_plan, check_pooling
 from textxfer.training.judge import Judge
 from textxfer.training.optimizer import adamw, rates_in_words
 from textxfer.training.plan import Plan
@@ -64,7 +66,7 @@ class Training:
     """Everything, ready to run.
 
     Attributes:
-        model: The stock model, fp32, on its device.
+        model: A stock one or a `Headed`, fp32, on its device.
         network: What is computed of it; `start` gives it its states.
         optimizer: Of the trained weights.
         best: Keeps the best weights; None where there is no validation split.
@@ -108,6 +110,8 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     checkpoint, notes = _open(recipe)
     rows = replace(rows, notes=(*rows.notes, *notes))
     check_layers(recipe, checkpoint)
+    recipe = _with_pooling(recipe, checkpoint)
+    check_pooling(recipe, checkpoint)
     rows, task = _with_settled_labels(rows, checkpoint), rows.task
     if checkpoint.most_tokens is not None and task.max_length > checkpoint.most_tokens:
         _shorten(task, checkpoint.most_tokens)
@@ -116,7 +120,7 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
         name: task.encode(split.rows, checkpoint.tokenizer, rows.labels)
         for name, split in rows.splits.present(reserved=True)
     }
-    plan = _plan(recipe, encoded["train"], probe_settles(recipe, checkpoint, rows.labels))
+    plan = _plan(recipe, encoded["train"], probe_settles(recipe, checkpoint, rows.labels, head_of(recipe)))
     check_plan(recipe, plan, rows.splits)
     return Prepared(_as_done(recipe, task, checkpoint), rows, checkpoint, encoded, plan)
 
@@ -141,6 +145,14 @@ def _open(recipe: Recipe) -> tuple[Checkpoint, list[str]]:
     if not opened:
         raise CheckpointError("none of the checkpoints can be ranked:", *problems)
     return opened[0], [*notes, f"a run ranks the checkpoints; what is said of tokens is of {opened[0].id}"]
+
+
+def _with_pooling(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:
+    """Gives the recipe whose head pools as suits the checkpoint's family, where the recipe leaves it open."""
+    if getattr(recipe.head, "pooling", "") is not None:
+        return recipe
+    head = recipe.head.model_copy(update={"pooling": usual_pooling(checkpoint.config)})
+    return recipe.model_copy(update={"head": head})
 
 
 def _with_settled_labels(rows: Rows, checkpoint: Checkpoint) -> Rows:
@@ -179,6 +191,7 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         prepared.checkpoint,
         task.auto_class,
         labels,
+        head=head_of(recipe),
         multi_label=getattr(task, "multi_label", False),
         dropout=train.dropout,
         seed=train.seed,
@@ -219,6 +232,13 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         notes = (*notes, "the head starts as it is, without a probe")
     start_run = partial(start, prepared, network, optimizer, accelerator, stop, fits)
     return Training(model, network, optimizer, best, frozen, start_run, judge, watch, notes)
+
+
+def head_of(recipe: Recipe) -> HeadChoice | None:
+    """Gives plain arguments for a recipe's `head` section; None for a head that belongs to a stock model."""
+    if is_stock(recipe.head.name):
+        return None
+    return HeadChoice(recipe.head.name, recipe.head.model_dump(mode="json", exclude={"name", "start"}))
 
 
 def lora_of(section: sections.Lora) -> Lora:

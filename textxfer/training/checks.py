@@ -5,6 +5,7 @@ from __future__ import annotations
 from textxfer import registry
 from textxfer.errors import RecipeError
 from textxfer.labels import LabelSet
+from textxfer.modeling.anatomy import is_causal
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.recipe.schema import Recipe
 from textxfer.records import Splits
@@ -46,6 +47,19 @@ def check_layers(recipe: Recipe, checkpoint: Checkpoint) -> None:
     depth, layers = checkpoint.config.num_hidden_layers, recipe.freeze.layers
     if isinstance(layers, int) and layers > depth:
         raise RecipeError(f"freeze.layers: is {layers}, but the checkpoint has {depth} layers (0 to {depth}, or `all`)")
+
+
+def check_pooling(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """Stops where a head is to look at a token that knows nothing of the text.
+
+    Raises:
+        RecipeError: It is.
+    """
+    if getattr(recipe.head, "pooling", None) == "cls" and is_causal(checkpoint.config):
+        raise RecipeError(
+            f"head.pooling: is cls, and the first token of a {checkpoint.config.model_type} model sees no other; use "
+            "last, mean or max"
+        )
 
 
 def check_plan(recipe: Recipe, plan: Plan, splits: Splits) -> None:

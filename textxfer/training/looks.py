@@ -99,7 +99,7 @@ def look(
     """
     task, limit = copy.copy(rows.task), checkpoint.most_tokens
     task.max_length = task.max_length if limit is None else min(task.max_length, limit)
-    model = build(checkpoint, task.auto_class, rows.labels).model.to(accelerator.device)
+    model = build(checkpoint, task.auto_class, rows.labels, head=checkpoint.head).model.to(accelerator.device)
     began = time.monotonic()
     encoded = task.encode(sample.rows, checkpoint.tokenizer, None)
     with accelerator.autocast():

@@ -52,7 +52,7 @@ def find_suspects(
 
     rows, checkpoint = prepared.rows, prepared.checkpoint
     assert rows.labels is not None
-    model = build(checkpoint, rows.task.auto_class, rows.labels).model.to(best_device())
+    model = build(checkpoint, rows.task.auto_class, rows.labels, head=checkpoint.head).model.to(best_device())
     return suspects(
         model,
         prepared.encoded["train"],

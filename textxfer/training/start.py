@@ -13,11 +13,13 @@ import numpy as np
 from textxfer.data.reviewed import WEIGHT
 from textxfer.errors import TrainingDiverged
 from textxfer.evaluation.features import vectors
+from textxfer.heads import HeadChoice
 from textxfer.labels import LabelSet
 from textxfer.modeling.anatomy import last_linear, pooled_token
+from textxfer.modeling.build import keeps_head
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.device import reuse_freed_memory
-from textxfer.modeling.head_start import install
+from textxfer.modeling.head_start import install, is_one_layer
 from textxfer.modeling.probe import Probe, fit_probe
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import in_bytes
@@ -53,12 +55,19 @@ class Started:
     probe_seconds: float = 0.0
 
 
-def probe_settles(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | None) -> bool:
-    """Says whether nothing is left to train once the head has started: the backbone is frozen, and the head is new."""
+def probe_settles(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | None, head: HeadChoice | None) -> bool:
+    """Says whether nothing is left to train once the head has started: the backbone is frozen, and the head is new.
+
+    Hidden layers of a head of textxfer's are left to train; what a stock head has below its last layer is not.
+    """
     whole = recipe.freeze.layers == "all" and recipe.freeze.embeddings is not False
+    if recipe.head.start != "probe" or not whole or recipe.lora is not None or keeps_head(checkpoint, labels, head):
+        return False
+    if head is not None:
+        assert labels is not None
+        return is_one_layer(head, checkpoint.config.hidden_size, len(labels))
     # A config.json that names no architecture does not say whether its weights have a head.
-    kept = not checkpoint.architecture or (labels is not None and checkpoint.label_names == labels.names)
-    return recipe.head.start == "probe" and whole and not kept and recipe.lora is None
+    return bool(checkpoint.architecture)
 
 
 def start(
@@ -172,7 +181,7 @@ def _features(
         return replace(network.batch("train", places[indices], accelerator.device), indices=indices)
 
     return vectors(
-        HeadInputs(network.module, last_linear(network.model), pooled_token(network.model.config)),
+        HeadInputs(network.module, last_linear(network.model), pooled_token(network.model)),
         encoded,
         batch_of,
         pad_token_id=network.pad_token_id,

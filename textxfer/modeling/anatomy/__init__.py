@@ -2,8 +2,12 @@
 
 A family's module says `locate(backbone)`, `last_linear(model)`, `DROPOUT_FIELDS`, `PROJECTIONS` (what makes attention's
 queries and values) and `most_tokens(config)`; one whose frozen layers can be cached also says `pooled_token(config)`
-and `without_prefix(backbone, ...)`, one that was pretrained on bare texts `LANGUAGE_MODEL`. `FAMILIES` maps the
-`model_type` of a checkpoint's config.json to its module.
+and `without_prefix(backbone, ...)`, one that was pretrained on bare texts `LANGUAGE_MODEL`. What a head of textxfer's
+stands on is `BACKBONE` ("AutoModel" unless it says so), after `strip(backbone)`; such a head pools as `POOLING` says
+unless it is told (by default as the stock head does); `CAUSAL` families' tokens see only those before them. `FAMILIES`
+maps the `model_type` of a checkpoint's config.json to its module.
+
+A model here is a stock one with its head, or a `modeling.headed.Headed`.
 """
 
 from __future__ import annotations
@@ -35,15 +39,21 @@ __all__ = [
     "FAMILIES",
     "Parts",
     "attention_projections",
+    "backbone_class",
+    "backbone_of",
     "backbone_parameters",
     "dropout_fields",
     "has_prefix",
+    "is_causal",
     "language_model",
     "last_linear",
     "locate",
     "most_tokens",
+    "own_head",
     "pooled_only",
     "pooled_token",
+    "strip",
+    "usual_pooling",
     "view",
     "without_prefix",
 ]
@@ -53,10 +63,19 @@ EXACT = ("sdpa", "eager")
 """Implementations of attention whose masks say for each query which keys it sees."""
 
 
+def backbone_of(model: Any) -> Any:
+    """Gives the backbone of a model; the model itself where it is its own."""
+    return getattr(model, str(model.base_model_prefix), model)
+
+
+def own_head(model: Any) -> Any | None:
+    """Gives the head of textxfer's that a model has (`heads.Head`); None where it has a stock one."""
+    return model.head if hasattr(model, "choice") else None
+
+
 def locate(model: nn.Module) -> Parts:
-    """Gives the parts of a stock model with a head."""
-    backbone = getattr(model, str(model.base_model_prefix), model)
-    return _family(model.config).locate(backbone)  # type: ignore[no-any-return]
+    """Gives the parts of a model with a head."""
+    return _family(model.config).locate(backbone_of(model))  # type: ignore[no-any-return]
 
 
 def backbone_parameters(model: nn.Module) -> set[str]:
@@ -68,11 +87,16 @@ def backbone_parameters(model: nn.Module) -> set[str]:
 
 
 def last_linear(model: Any) -> nn.Module:
-    """Gives the layer whose output is the logits of a stock model with a classification head.
+    """Gives the layer whose output is the logits of a model with a classification head.
 
     Raises:
         AttributeError: Its head is of another make.
     """
+    head = own_head(model)
+    if head is not None:
+        if getattr(head, "last", None) is None:
+            raise AttributeError("the head does not end in a linear layer")
+        return head.last  # type: ignore[no-any-return]
     return _family(model.config).last_linear(model)  # type: ignore[no-any-return]
 
 
@@ -103,14 +127,44 @@ def language_model(config: Any) -> str | None:
     return getattr(_family(config), "LANGUAGE_MODEL", None)
 
 
-def pooled_token(config: Any) -> str | None:
-    """Gives the one token that the classification head looks at, "first" or "last"; None where it looks at all."""
-    token: str | None = _family(config).pooled_token(config)
+def pooled_token(model: Any) -> str | None:
+    """Gives the one token that a classifier's head looks at, "first" or "last"; None where it looks at more."""
+    head = own_head(model)
+    if head is not None:
+        return getattr(head, "token", None)
+    if not type(model).__name__.endswith("ForSequenceClassification"):
+        return None
+    token: str | None = _family(model.config).pooled_token(model.config)
     return token
 
 
+def backbone_class(config: Any) -> str:
+    """Gives the class of `transformers` that a head of textxfer's stands on."""
+    return getattr(_family(config), "BACKBONE", "AutoModel")
+
+
+def strip(backbone: Any) -> None:
+    """Takes away from a backbone what only stock heads look at, in place."""
+    family = _family(backbone.config)
+    if hasattr(family, "strip"):
+        family.strip(backbone)
+
+
+def usual_pooling(config: Any) -> str:
+    """Gives how a head of textxfer's pools on a family where the user does not say: "cls", "last" or "mean"."""
+    family = _family(config)
+    if hasattr(family, "POOLING"):
+        return str(family.POOLING)
+    return {"first": "cls", "last": "last"}.get(family.pooled_token(config), "mean")
+
+
+def is_causal(config: Any) -> bool:
+    """Says whether each token sees only itself and those before it."""
+    return getattr(_family(config), "CAUSAL", False)
+
+
 def without_prefix(model: Any, count: int, states: nn.Module, whole: bool) -> nn.Module:
-    """Gives a view of a stock model, sharing its weights, that takes up where the lowest layers end.
+    """Gives a view of a model, sharing its weights, that takes up where the lowest layers end.
 
     Args:
         model: With a head.
@@ -128,11 +182,11 @@ def without_prefix(model: Any, count: int, states: nn.Module, whole: bool) -> nn
 def pooled_only(model: Any) -> nn.Module:
     """Gives a view of a classifier whose last layer computes only what the head looks at, where its family can.
 
-    The result is the stock model's; see `_first_token`.
+    The result is the whole model's; see `_first_token`.
     """
     family, prefix = _family(model.config), str(model.base_model_prefix)
-    classifies = type(model).__name__.endswith("ForSequenceClassification")
-    if not classifies or not hasattr(family, "first_token_only") or model.config._attn_implementation not in EXACT:
+    can = hasattr(family, "first_token_only") and model.config._attn_implementation in EXACT
+    if not can or pooled_token(model) != "first":
         return model  # type: ignore[no-any-return]
     return view(model, **{prefix: family.first_token_only(getattr(model, prefix))})
 

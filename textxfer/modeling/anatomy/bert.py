@@ -25,6 +25,12 @@ def locate(backbone: Any) -> Parts:
     return Parts(embeddings=[backbone.embeddings, *shared], layers=list(backbone.encoder.layer))
 
 
+def strip(backbone: Any) -> None:
+    """Takes the pooler away, which only stock heads look at."""
+    if getattr(backbone, "pooler", None) is not None:
+        backbone.pooler = None
+
+
 def last_linear(model: Any) -> nn.Module:
     """Gives the layer whose output is a classifier's logits."""
     return getattr(model.classifier, "out_proj", model.classifier)  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 DROPOUT_FIELDS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_first_dropout")
 LANGUAGE_MODEL = "AutoModelForCausalLM"
 PROJECTIONS = ("c_attn",)
+CAUSAL = True
 
 
 def locate(backbone: Any) -> Parts:

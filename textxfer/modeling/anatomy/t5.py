@@ -1,4 +1,4 @@
-"""T5: encoder and decoder, with relative positions in each stack's block 0."""
+"""T5: encoder and decoder, or the encoder alone, with relative positions in each stack's block 0."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 DROPOUT_FIELDS = ("dropout_rate", "classifier_dropout")
 LANGUAGE_MODEL = "AutoModelForSeq2SeqLM"
 PROJECTIONS = ("q", "v")
+BACKBONE = "T5EncoderModel"
+POOLING = "mean"
+"""Of the encoder alone, which beats its first token (Ni et al. 2022, Sentence-T5)."""
 
 
 def locate(backbone: Any) -> Parts:
@@ -19,7 +22,10 @@ def locate(backbone: Any) -> Parts:
 
     The encoder has one dropout module for its input and its output; frozen with the embeddings, it leaves both alone.
     """
-    encoder, decoder = backbone.encoder, backbone.decoder
+    encoder, decoder = backbone.encoder, getattr(backbone, "decoder", None)
+    if decoder is None:
+        embeddings = [backbone.shared, encoder.embed_tokens, encoder.dropout]
+        return Parts(embeddings=embeddings, layers=list(encoder.block), top=[encoder.final_layer_norm])
     return Parts(
         embeddings=[backbone.shared, encoder.embed_tokens, decoder.embed_tokens, encoder.dropout],
         layers=list(encoder.block),
@@ -50,11 +56,14 @@ def without_prefix(backbone: Any, count: int, states: nn.Module, whole: bool) ->
     """
     from torch import nn
 
-    encoder, decoder = backbone.encoder, backbone.decoder
+    encoder = backbone.encoder
     blocks = list(encoder.block[count:])
     if blocks:
         blocks[0] = _with_positions(blocks[0], encoder.block[0])
     seen = view(encoder, embed_tokens=states, block=nn.ModuleList(blocks))
+    if getattr(backbone, "decoder", None) is None:
+        return view(backbone, encoder=seen)
+    decoder = backbone.decoder
     if whole:
         decoder = view(decoder, embed_tokens=states, block=nn.ModuleList())
     return view(backbone, encoder=seen, decoder=decoder)
