@@ -83,9 +83,10 @@ def push_run(
 ) -> Pushed:
     """Pushes the model of a finished run to the Hugging Face Hub, with its card, scores, report and recipe.
 
-    Before anything is uploaded, the model is loaded in a process of its own (a stock one by plain transformers) and must
-    say what it said at the end of the run. All files go in one commit; a push of the same files again makes none, so a push that
-    was interrupted can be repeated. The token is that of HF_TOKEN or the last `hf auth login`.
+    Before anything is uploaded, the model is loaded in a process of its own (by plain transformers where it is a stock
+    one) and must say what it said at the end of the run. All files go in one commit; a push of the same files again
+    makes none, so a push that was interrupted can be repeated. The token is that of HF_TOKEN or the last `hf auth
+    login`.
 
     Args:
         run: Its folder, `runs/NAME`; of several seeds the best one is pushed.

@@ -89,9 +89,8 @@ def _lora(recipe: Recipe) -> Iterator[Problem]:
 def _head(recipe: Recipe, task: Any) -> Iterator[Problem]:
     head = recipe.head
     if recipe.lora is not None and not recipe.lora.merge and head.name != NATIVE:
-        yield Problem(
-            ("lora", "merge"), f"keeps an adapter, which peft loads with the native head only, not {head.name}"
-        )
+        message = f"is false: it keeps an adapter, which peft loads with the native head only, not `{head.name}`"
+        yield Problem(("lora", "merge"), message)
     if task is None or task.predicts != "answers":
         return
     if head.name != NATIVE:

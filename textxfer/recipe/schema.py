@@ -96,7 +96,7 @@ class Recipe(Section):
 
 @functools.cache
 def _made_of(task: type[Section], head: type[HeadSection]) -> type[Recipe]:
-    return create_model("Recipe", __base__=Recipe, task=(task, ...), head=(head, HeadSection()))
+    return create_model("Recipe", __base__=Recipe, task=(task, ...), head=(head, Field(default_factory=head)))
 
 
 def _if_local(name: str, folder: Path) -> str:
