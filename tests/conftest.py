@@ -135,3 +135,18 @@ def trained(checkpoints: Callable[[str], Path], tmp_path_factory: pytest.TempPat
         return made[family, task]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def with_head(checkpoints: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Gives the run folder of a tiny checkpoint that was trained under a head of textxfer's, made once."""
+    made: dict[tuple[str, str, str], Path] = {}
+
+    def get(family: str = "bert", task: str = "sentiment", pooling: str = "mean") -> Path:
+        key = (family, task, pooling)
+        if key not in made:
+            head = {"name": "mlp", "pooling": pooling, "hidden": [8], "start": "random"}
+            made[key] = train(checkpoints(family), task, tmp_path_factory.mktemp("-".join(key)), head=head)
+        return made[key]
+
+    return get

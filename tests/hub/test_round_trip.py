@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,26 @@ def test_a_pushed_model_comes_back_the_same(
         scores = [each["score"] for each in expected]
         assert [each["score"] for each in predictions] == pytest.approx(scores, abs=1e-5), way
     assert {each.by for each in hub.seen("GET")} <= {None, "user"}
+
+
+@pytest.mark.slow
+def test_a_head_of_textxfer_s_comes_back_with_its_backbone(
+    hub: Hub, client: Callable[..., Client], with_head: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, owner, user = with_head() / "model", client("token-of-user"), client()
+    owner.call(jobs.push, "user/headed", folder, by="create_commit")
+    expected = [each["score"] for each in textxfer.pipeline(folder)(TEXTS)]
+    for asked in (True, False):  # the second time all of it is in the cache
+        found = user.call(jobs.classify, "user/headed", TEXTS)
+        assert [each["score"] for each in found] == pytest.approx(expected, abs=1e-5)
+        assert (hub.count("GET", "/head.safetensors") > 0) == asked
+        hub.requests.clear()
+    for file in ("head.json", "head.safetensors"):
+        part = Path(shutil.copytree(folder, tmp_path / file))
+        (part / file).unlink()
+        owner.call(jobs.push, f"user/no-{file}", part, by="create_commit")
+        found = client().call(jobs.classify, f"user/no-{file}", TEXTS)
+        assert found.startswith(f"user/no-{file}: has no {file}, though its config.json says")
 
 
 @MODES

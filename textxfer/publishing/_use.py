@@ -42,7 +42,8 @@ def snippets(facts: Facts) -> str:
         f"print(classify({text}{chosen}))",
     )  # fmt: skip
     if facts.needs_textxfer:
-        backbone = "transformers alone loads the backbone (`AutoModel`), without the head"
+        kind = (facts.config.get("architectures") or ["AutoModel"])[0]
+        backbone = f"transformers alone loads the backbone (`{kind}`), without the head"
         return f"The head is one of textxfer's (`pip install textxfer`); {backbone}:\n\n{own}"
     every = ", top_k=None" if facts.several else ""
     stock = _code(

@@ -202,6 +202,11 @@ def test_head_json_says_what_the_head_is(saved_head: Callable[..., Path]) -> Non
     }
 
 
+def as_saved(folder: Path) -> Any:
+    checkpoint = open_checkpoint(str(folder))
+    return build(checkpoint, CLASSIFICATION, LABELS, head=checkpoint.head).model
+
+
 def damage(folder: Path, **changes: Any) -> None:
     file = folder / HEAD_CONFIG
     about = {key: value for key, value in (json.loads(file.read_text()) | changes).items() if value is not None}
@@ -228,17 +233,17 @@ def exchange(folder: Path) -> None:
         (lambda folder: damage(folder, options=None), "its head.json lacks 'options'; copy the whole model folder"),
         (
             lambda folder: damage(folder, format=2),
-            "is of format 2, which a newer textxfer wrote, and this one knows 1: pip",
+            "is of format 2, which a newer textxfer wrote, and this one knows 1",
         ),
         (lambda folder: damage(folder, format="x"), "its head.json cannot be used: there is no format 'x'"),
         (
             lambda folder: damage(folder, hidden_size=32),
-            "is of another model (hidden_size 32, and config.json says 16)",
+            "is of another model (hidden_size 32, and config.json",
         ),
         (lambda folder: damage(folder, num_labels=3), "is of another model (num_labels 3, and config.json says 2)"),
         (
             lambda folder: damage(folder, head="gated"),
-            "its head `gated` is not here (a plugin's? import its module first",
+            "its head `gated` is not here (a plugin's? import its module",
         ),
         (lambda folder: damage(folder, options={"colour": 1}), "options that the head `mean` does not take"),
         (lambda folder: (folder / HEAD_WEIGHTS).unlink(), "has no head.safetensors, though its config.json says"),
@@ -250,8 +255,7 @@ def test_a_damaged_head_is_told(spoil: Any, message: str, saved_head: Callable[.
     folder = saved_head()
     spoil(folder)
     with pytest.raises(CheckpointError) as error:
-        checkpoint = open_checkpoint(str(folder))
-        build(checkpoint, CLASSIFICATION, LABELS, head=checkpoint.head)
+        as_saved(folder)
     assert str(error.value).startswith(f"{folder}: ")
     assert message in str(error.value)
 
