@@ -65,9 +65,14 @@ class HeadChoice:
             num_labels: C.
 
         Raises:
-            RecipeError: There is no such head.
+            RecipeError: There is no such head, or it does not take these options.
         """
-        return registry.load("heads", self.name)(hidden_size, num_labels, **self.options)
+        member = registry.load("heads", self.name)
+        try:
+            return member(hidden_size, num_labels, **self.options)
+        except (TypeError, ValueError, KeyError) as error:
+            told = ", ".join(f"{key} {value}" for key, value in self.options.items())
+            raise RecipeError(f"the head `{self.name}` cannot be made of {told or 'no options'}: {error}") from error
 
 
 def is_stock(name: str) -> bool:

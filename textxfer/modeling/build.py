@@ -13,7 +13,7 @@ from textxfer.heads import HeadChoice
 from textxfer.labels import LabelSet
 from textxfer.modeling.anatomy import backbone_class, backbone_parameters, dropout_fields, last_linear, strip
 from textxfer.modeling.checkpoint import Checkpoint, fetch_weights, first_line
-from textxfer.modeling.head_files import load_head, make_head
+from textxfer.modeling.head_files import load_head
 from textxfer.modeling.lora import load_adapter
 from textxfer.modeling.quiet import quiet_transformers
 
@@ -102,6 +102,7 @@ def build(
 
     Raises:
         CheckpointError: The weights cannot be loaded, are no safetensors, or do not fill the backbone.
+        RecipeError: The head is one that is not there, or does not take its options.
     """
     import torch
 
@@ -132,17 +133,15 @@ def _build_headed(checkpoint: Checkpoint, head: HeadChoice, labels: LabelSet | N
             f"{checkpoint.id}: is a LoRA adapter of a model with the native head, which {head.name} cannot take over; "
             "start from the run's merged `model`"
         )
+    place, sizes = (checkpoint.id, checkpoint.location, checkpoint.revision), (config.hidden_size, config.num_labels)
+    kept = keeps_head(checkpoint, labels, head)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone, info = _load(checkpoint, backbone_class(config), config)
         strip(backbone)
         torch.manual_seed(seed)
-        made = make_head(head, checkpoint.id, config.hidden_size, config.num_labels)
+        made = load_head(head, *place, *sizes) if kept else head.make(*sizes)
     dropped = _why_dropped(checkpoint, type(backbone).__name__, labels, head)
-    kept = keeps_head(checkpoint, labels, head)
-    if kept:
-        place = (checkpoint.id, checkpoint.location, checkpoint.revision)
-        made = load_head(head, *place, config.hidden_size, config.num_labels)
     model = Headed(backbone, made, head)
     there = set(dict(model.named_parameters(remove_duplicate=False)))
     mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]

@@ -105,7 +105,11 @@ def load_head(
     from safetensors.torch import load_file
 
     path = _find(name, location, revision, HEAD_WEIGHTS)
-    head = make_head(choice, name, hidden_size, num_labels)
+    try:
+        head = choice.make(hidden_size, num_labels)
+    except RecipeError as error:
+        hint = "one of a plugin is there once the plugin's module is imported, or installed as an entry point"
+        raise CheckpointError(f"{name}: its head cannot be made here: {error} ({hint})") from error
     try:
         head.load_state_dict(load_file(path))
     except (OSError, SafetensorError) as error:
@@ -116,26 +120,6 @@ def load_head(
             f"{name}: its {HEAD_WEIGHTS} is not what {HEAD_CONFIG} says: {reason}; {_COPY}"
         ) from error
     return head.to(torch.float32)
-
-
-def make_head(choice: HeadChoice, name: str, hidden_size: int, num_labels: int) -> Any:
-    """Gives a new head of the kind that a saved model has; see `load_head`.
-
-    Raises:
-        CheckpointError: There is no such head here, or it takes other options.
-    """
-    try:
-        return choice.make(hidden_size, num_labels)
-    except RecipeError as error:
-        raise CheckpointError(
-            f"{name}: its head `{choice.name}` is not here (a plugin's? import its module first, or install it as an "
-            f"entry point): {error}"
-        ) from error
-    except (TypeError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{name}: its {HEAD_CONFIG} has options that the head `{choice.name}` does not take (of another version?): "
-            f"{error}"
-        ) from error
 
 
 _COPY = "copy the whole model folder again, or run its recipe again"

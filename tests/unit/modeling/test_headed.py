@@ -243,9 +243,12 @@ def exchange(folder: Path) -> None:
         (lambda folder: damage(folder, num_labels=3), "is of another model (num_labels 3, and config.json says 2)"),
         (
             lambda folder: damage(folder, head="gated"),
-            "its head `gated` is not here (a plugin's? import its module",
+            "its head cannot be made here: unknown head `gated`",
         ),
-        (lambda folder: damage(folder, options={"colour": 1}), "options that the head `mean` does not take"),
+        (
+            lambda folder: damage(folder, options={"colour": 1}),
+            "the head `mean` cannot be made of colour 1: ",
+        ),
         (lambda folder: (folder / HEAD_WEIGHTS).unlink(), "has no head.safetensors, though its config.json says"),
         (cut, "its head.safetensors is damaged ("),
         (exchange, "its head.safetensors is not what head.json says: Error(s) in loading"),

@@ -248,5 +248,7 @@ def test_a_head_from_a_plugin_is_trained_verified_and_missed(
     assert verify(result.folder) < 1e-5
     assert textxfer.pipeline(result.folder)("the film was a delight")
     monkeypatch.setattr(registry, "_registered", {})
-    with pytest.raises(CheckpointError, match=r"its head `gated` is not here \(a plugin's\? import its module first"):
+    with pytest.raises(
+        CheckpointError, match=r"its head cannot be made here: unknown head `gated`.*module is imported"
+    ):
         textxfer.pipeline(result.folder)
