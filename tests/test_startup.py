@@ -53,7 +53,10 @@ def run(body: str, *arguments: str, folder: Path) -> tuple[float, int, list[str]
 
 COMMAND = "from textxfer.__main__ import main; code = main(sys.argv[1:])"
 RUN = "from textxfer.run import main; code = main(sys.argv[1:])"
-BROKEN = "checkpoint: a/b\ndataset: d\ntask: sentimant\ntrain: {epoch: 1}\nevaluate: {metrics: [acuracy]}\n"
+BROKEN = (
+    "checkpoint: a/b\ndataset: d\ntask: sentimant\ntrain: {epoch: 1}\nevaluate: {metrics: [acuracy]}\n"
+    "head: {name: mlp, hiden: [8]}\n"
+)
 
 PATHS = {
     "import": ("import textxfer", [], 0, 0.1),

@@ -111,6 +111,20 @@ def test_replayed_steps_are_the_steps(
     assert losses(graphs) == pytest.approx(losses(plain), abs=1e-3)
 
 
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "last"])
+def test_steps_of_a_head_of_textxfer_s_are_replayed(
+    checkpoints: Callable[[str], Path], tmp_path: Path, replayed: list[int], pooling: str
+) -> None:
+    head = {"name": "mlp", "pooling": pooling, "hidden": [8], "dropout": 0.0, "start": "random"}
+    fields = {"dropout": 0.0, "log_every": 1} | MANY
+    recipe = make_recipe(checkpoints("bert"), tmp_path / "runs", train=fields) | {"head": head}
+    plain = run_recipe(recipe, "name=plain", "train.cuda_graphs=off", splits=splits())
+    assert not replayed
+    graphs = run_recipe(recipe, splits=splits())
+    assert len(replayed) >= 12
+    assert losses(graphs) == pytest.approx(losses(plain), abs=1e-3)
+
+
 def test_replayed_steps_have_new_dropout_each(train: Callable[..., RunResult], replayed: list[int]) -> None:
     still = {"learning_rate": 1e-12, "batch_size": 28, "dropout": 0.5, "epochs": 12}
     found = losses(train("run", **still))

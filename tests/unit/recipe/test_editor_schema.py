@@ -49,6 +49,11 @@ def test_the_schema_takes_what_the_loader_takes(recipe: dict[str, Any]) -> None:
         {"plugins": ["./mine.py"], "task": "mine"},
         {"plugins": ["./mine.py"], "task": {"name": "mine", "anything": 1}},
         {"evaluate": {"metrics": ["accuracy", "one_of_a_plugin"]}},
+        {"head": "mlp"},
+        {"head": {"start": "random"}},
+        {"head": {"name": "native", "start": "probe"}},
+        {"head": {"name": "mlp", "hidden": [], "pooling": "max"}},
+        {"plugins": ["./mine.py"], "head": {"name": "mine", "anything": 1}},
         {"freeze": {"layers": "all"}},
         {"train": {"class_weights": {"a": 1, "b": 2.5}, "micro_batch_size": "auto"}},
         {"train": {"prefix_cache": {"memory": "4GiB"}}},
@@ -68,6 +73,10 @@ def test_the_schema_takes(change: dict[str, Any]) -> None:
         {"task": {"name": "topic", "stride": 1}},
         {"task": {"max_length": 64}},
         {"dataset": {"path": "d", "colour": "red"}},
+        {"head": "mpl"},
+        {"head": {"hidden": [8]}},
+        {"head": {"name": "mean", "pooling": "max"}},
+        {"head": {"name": "mlp", "hidden": [0]}},
         {"train": {"epochs": 0}},
         {"train": {"seed": -1}},
         {"train": {"seeds": [1, -2]}},
@@ -110,7 +119,7 @@ def test_every_field_is_explained_in_both() -> None:
 def test_the_reference_names_every_task_and_metric() -> None:
     reference = editor_schema.reference()
     assert reference.startswith("<!-- Generated; do not edit.")
-    for name in (*registry.built_in("tasks"), *registry.built_in("metrics")):
+    for name in (*registry.built_in("tasks"), *registry.built_in("heads"), *registry.built_in("metrics")):
         assert name in reference
 
 

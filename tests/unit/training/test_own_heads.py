@@ -219,6 +219,13 @@ def test_depth_and_suspects_work_on_its_checkpoints(run: Any, checkpoints: Calla
     assert (result.folder / "suspects.csv").exists()
 
 
+def test_a_backbone_is_adapted_before_it_gets_its_head(run: Any) -> None:
+    watcher = Watcher()
+    result = run(watcher=watcher, adapt={"texts": "task", "steps": 1})
+    assert any(note.startswith("the checkpoint is adapted") for note in watcher.notes)
+    assert textxfer.pipeline(result.folder)("the film was a delight")
+
+
 # --- bad input
 
 
@@ -248,7 +255,5 @@ def test_a_head_from_a_plugin_is_trained_verified_and_missed(
     assert verify(result.folder) < 1e-5
     assert textxfer.pipeline(result.folder)("the film was a delight")
     monkeypatch.setattr(registry, "_registered", {})
-    with pytest.raises(
-        CheckpointError, match=r"its head cannot be made here: unknown head `gated`.*module is imported"
-    ):
+    with pytest.raises(CheckpointError, match=r"its head cannot be made here: unknown head `gated`.*is imported"):
         textxfer.pipeline(result.folder)
