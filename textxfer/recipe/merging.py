@@ -12,6 +12,7 @@ from textxfer.recipe.problems import COMMAND_LINE, Mark, Problem
 from textxfer.recipe.reading import Document, read_value
 from textxfer.recipe.schema import SHORTHANDS
 from textxfer.recipe.sections import TASK_TEXTS
+from textxfer.section import HeadSection
 
 PACKAGE = "package:"
 DATA_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt")
@@ -41,9 +42,11 @@ def merged(base: Document, child: Document) -> Document:
         if isinstance(named, dict) and named.get(key) is not None:
             for other in others:
                 named.setdefault(other, None)
-    head, other = base.data.get("head"), child.data.get("head")
-    if isinstance(head, dict) and isinstance(other, dict) and other.get("name", head.get("name")) != head.get("name"):
-        base.data["head"] = {}  # its fields were another head's
+    # Naming another head takes back the fields that not all heads have.
+    old, new = base.data.get("head"), child.data.get("head")
+    if isinstance(old, dict) and isinstance(new, dict) and new.get("name", old.get("name")) != old.get("name"):
+        shared = HeadSection.model_fields.keys() - {"name"}
+        base.data["head"] = {key: value for key, value in old.items() if key in shared}
     return _laid_over(base, child)
 
 

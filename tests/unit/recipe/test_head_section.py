@@ -105,11 +105,11 @@ def test_a_wrong_task_does_not_hide_the_head(problems: Callable[..., list[str]])
 
 
 def test_naming_another_head_takes_back_the_fields_of_the_first(write: Callable[..., Path]) -> None:
-    path = write(BASE + "head: {name: mlp, hidden: [64]}\n")
-    assert load_recipe(path, "head=mean").head.name == "mean"
+    path = write(BASE + "head: {name: mlp, hidden: [64], start: random}\n")
+    assert load_recipe(path, "head=mean").head.model_dump() == {"name": "mean", "start": "random", "dropout": 0.1}
     assert load_recipe(path, "head.activation=tanh").head.model_dump()["hidden"] == (64,)
     child = write("extends: r.yaml\nhead: native\n", "child.yaml")
-    assert load_recipe(child).head.model_dump() == {"name": "native", "start": "probe"}
+    assert load_recipe(child).head.model_dump() == {"name": "native", "start": "random"}
 
 
 def test_a_head_from_a_plugin(write: Callable[..., Path], problems: Callable[..., list[str]]) -> None:
