@@ -26,7 +26,8 @@ def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor
     if pooling == "cls":
         return states[:, 0]
     if pooling == "last":
-        return states[torch.arange(len(states), device=states.device), mask.sum(dim=1) - 1]
+        place = (mask.sum(dim=1) - 1)[:, None, None].expand(-1, 1, states.shape[2])
+        return states.gather(1, place).squeeze(1)
     if pooling == "max":
         lowest = torch.finfo(states.dtype).min
         return states.masked_fill(mask.unsqueeze(-1) == 0, lowest).amax(dim=1)
