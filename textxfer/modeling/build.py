@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from textxfer.errors import CheckpointError
 from textxfer.heads import HeadChoice
 from textxfer.labels import LabelSet
+from textxfer.modeling.adapter import load_adapter, read_config
 from textxfer.modeling.anatomy import backbone_class, backbone_parameters, dropout_fields, last_linear, strip
 from textxfer.modeling.checkpoint import Checkpoint, fetch_weights, first_line
 from textxfer.modeling.head_files import load_head
-from textxfer.modeling.lora import load_adapter
 from textxfer.modeling.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -151,6 +151,39 @@ def _build_headed(checkpoint: Checkpoint, head: HeadChoice, labels: LabelSet | N
     return Built(model, tuple(sorted(new | holes)), dropped)
 
 
+def skeleton(
+    checkpoint: Checkpoint, auto_class: str, labels: LabelSet | None = None, head: HeadChoice | None = None
+) -> nn.Module:
+    """Gives the network that `build` would give, on PyTorch's meta device: every module, and no weight.
+
+    Args:
+        checkpoint: As `open_checkpoint` gives it.
+        auto_class: See `build`.
+        labels: None for answers.
+        head: See `build`.
+
+    Raises:
+        CheckpointError: Its family has no such head.
+        RecipeError: The head is one that is not there, or does not take its options.
+    """
+    import torch
+    import transformers
+
+    from textxfer.modeling.headed import Headed
+
+    config = _config_for(checkpoint, labels, multi_label=False, dropout=None)
+    kind: Any = getattr(transformers, auto_class if head is None else backbone_class(config))
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), quiet_transformers():
+            model: nn.Module = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
+            if head is None:
+                return model
+            strip(model)
+            return Headed(model, head.make(config.hidden_size, config.num_labels), head)
+    except ValueError as error:
+        raise _without_head(checkpoint, auto_class, error) from error
+
+
 def _config_for(checkpoint: Checkpoint, labels: LabelSet | None, multi_label: bool, dropout: float | None) -> Any:
     config = copy.deepcopy(checkpoint.config)
     config.pad_token_id = checkpoint.tokenizer.pad_token_id
@@ -193,8 +226,12 @@ def _load(checkpoint: Checkpoint, auto_class: str, config: Any) -> tuple[Any, An
     except OSError as error:
         raise CheckpointError(f"{checkpoint.id}: its weights cannot be loaded: {first_line(error)}") from error
     except ValueError as error:
-        raise CheckpointError(f"{checkpoint.id}: has no {auto_class}: {first_line(error)}") from error
+        raise _without_head(checkpoint, auto_class, error) from error
     return loaded
+
+
+def _without_head(checkpoint: Checkpoint, auto_class: str, error: ValueError) -> CheckpointError:
+    return CheckpointError(f"{checkpoint.id}: has no {auto_class}: {first_line(error)}")
 
 
 def _refuse_holes(checkpoint: Checkpoint, model: nn.Module, new: Sequence[str]) -> None:
@@ -217,8 +254,11 @@ def _why_dropped(
     if checkpoint.architecture != architecture and checkpoint.architecture.endswith(TASK_HEADS):
         return f"it is of a {checkpoint.architecture}"
     known = checkpoint.label_names
-    if labels is None or known is None or known == labels.names:
+    if labels is None or known == labels.names:
         return None
+    if known is None:
+        unnamed = checkpoint.adapter is not None and read_config(checkpoint.id, Path(checkpoint.adapter)).has_head
+        return "the adapter does not say which labels it knows" if unnamed else None
     return f"it knows the labels {_listed(known)}, not {_listed(labels.names)}"
 
 

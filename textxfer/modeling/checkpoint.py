@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +33,7 @@ class Checkpoint:
         revision: The commit on the Hub that its revision stands for now; None for a folder.
         config: Its stock configuration.
         tokenizer: Its tokenizer, made ready: pads on the right, has a padding token.
-        adapter: The folder of a LoRA adapter (see `modeling.lora`), whose base `location` is; None for whole weights.
+        adapter: The folder of a LoRA adapter (see `modeling.adapter`) whose base `location` is; None: whole weights.
         head: Its head, where that is one of textxfer's; None: it has a stock one, or none.
     """
 
@@ -87,23 +86,41 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         MissingExtra: It is a LoRA adapter, and peft is not installed.
     """
     location, commit = _locate(name, revision)
+    adapter = location if is_adapter(Path(location)) else None
+    described, described_at = location, commit
+    if adapter is not None:
+        location, commit = _base_of(name, Path(adapter))
+        if not (Path(adapter) / "config.json").is_file():  # peft writes none
+            described, described_at = location, commit
     with quiet_transformers():
-        config = _open_config(name, location, commit)
-        tokenizer = _open_tokenizer(name, location, commit)
+        config = _open_config(name, described, described_at)
+        tokenizer = _open_tokenizer(name, described, described_at)
     tokens, embeddings = len(tokenizer), config.vocab_size
     if tokens > embeddings:
         raise CheckpointError(
             f"{name}: its tokenizer has {tokens} tokens, but its weights have embeddings for {embeddings}; "
             "take the tokenizer that it was trained with"
         )
-    if is_adapter(Path(location)):
-        from textxfer.modeling.lora import check_peft
+    head = open_head(name, location, commit, config) if adapter is None else None
+    return Checkpoint(name, location, commit, config, tokenizer, adapter, head)
 
-        check_peft(name)
-        told = json.loads((Path(location) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        base, commit = _locate(told["base_model_name_or_path"], told.get("revision"))
-        return Checkpoint(name, base, commit, config, tokenizer, adapter=location)
-    return Checkpoint(name, location, commit, config, tokenizer, head=open_head(name, location, commit, config))
+
+def _base_of(name: str, adapter: Path) -> tuple[str, str | None]:
+    """Gives where the checkpoint is that an adapter belongs to."""
+    from textxfer.modeling.adapter import read_config
+    from textxfer.modeling.lora import check_peft
+
+    check_peft(name)
+    told = read_config(name, adapter)
+    if not told.base:
+        raise CheckpointError(f"{name}: its {ADAPTER_CONFIG} names no base (`base_model_name_or_path`)")
+    try:
+        base, commit = _locate(told.base, told.revision)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: is an adapter, and its base cannot be used: {error}") from error
+    if is_adapter(Path(base)):
+        raise CheckpointError(f"{name}: is an adapter, and so is its base, {told.base}; merge that one first")
+    return base, commit
 
 
 def _open_config(name: str, location: str, revision: str | None) -> Any:
@@ -198,7 +215,7 @@ def is_adapter(folder: Path) -> bool:
 def _check_folder(name: str, folder: Path) -> str:
     if (folder / "model" / "config.json").is_file() and not (folder / "config.json").is_file():
         folder = folder / "model"  # of a run
-    if not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file() and not is_adapter(folder):
         if (folder / "recipe.yaml").is_file():
             raise CheckpointError(f"{name}: is a run that has not finished; it has no model yet")
         raise CheckpointError(f"{name}: the folder has no config.json; it holds no checkpoint")

@@ -13,21 +13,59 @@ from textxfer.modeling.build import Built, build
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.quiet import quiet_transformers
 
+MOST_SENTINELS = 1000
+
+
+def check_language_model(checkpoint: Checkpoint) -> None:
+    """Makes sure that a checkpoint's pretraining can go on; no weight is loaded.
+
+    Raises:
+        CheckpointError: The family has no language-model head, or the tokenizer lacks the tokens for it.
+    """
+    kind, tokenizer = language_model(checkpoint.config), checkpoint.tokenizer
+    if kind is None:
+        family = checkpoint.config.model_type
+        raise CheckpointError(
+            f"{checkpoint.id}: models of the family {family!r} have no language-model head; they cannot be adapted"
+        )
+    if kind == "AutoModelForMaskedLM" and tokenizer.mask_token_id is None:
+        raise CheckpointError(f"{checkpoint.id}: its tokenizer has no mask token, so that words cannot be masked")
+    if kind == "AutoModelForSeq2SeqLM" and not sentinels(tokenizer):
+        raise CheckpointError(f"{checkpoint.id}: its tokenizer has no <extra_id_0>, so that spans cannot be hidden")
+    if kind == "AutoModelForCausalLM" and first_token(tokenizer) is None:
+        raise CheckpointError(f"{checkpoint.id}: its tokenizer has no token that could stand before a text")
+
+
+def sentinels(tokenizer: Any) -> list[int]:
+    """Gives the ids of the tokens that stand for hidden spans, in their order; none where the tokenizer has none."""
+    found: list[int] = []
+    for number in range(MOST_SENTINELS):
+        token = tokenizer.convert_tokens_to_ids(f"<extra_id_{number}>")
+        if token is None or token == tokenizer.unk_token_id:
+            break
+        found.append(token)
+    return found
+
+
+def first_token(tokenizer: Any) -> int | None:
+    """Gives the id of the token that stands before a text whose first token is to be foretold, or None."""
+    return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+
 
 def build_language_model(checkpoint: Checkpoint, seed: int = 0) -> Built:
     """Loads a checkpoint's weights, fp32, under the language-model head of its family.
 
     What the checkpoint has beside it (BERT's pooler) is kept, untrained, so that saving loses nothing.
 
+    Args:
+        checkpoint: One that `check_language_model` lets pass.
+        seed: Of a new head.
+
     Raises:
-        CheckpointError: The family has no such head, or the weights cannot be loaded.
+        CheckpointError: The weights cannot be loaded.
     """
     auto_class = language_model(checkpoint.config)
-    if auto_class is None:
-        kind = checkpoint.config.model_type
-        raise CheckpointError(
-            f"{checkpoint.id}: models of the family {kind!r} have no language-model head; they cannot be adapted"
-        )
+    assert auto_class is not None, "it was checked before"
     built = build(checkpoint, auto_class, seed=seed)
     _keep_others(checkpoint, built.model)
     return built
