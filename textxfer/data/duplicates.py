@@ -26,19 +26,19 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Twin:
-    """A row beside train (of validation, test or the reserved) whose text stands in train.
+    """A row whose text stands in another split, too.
 
     Attributes:
         split: The row's split.
         row: Its place there, from 0.
-        train_row: Place in train of the first row with the most similar text.
+        other: Where the first row with the most similar text is.
         similarity: Jaccard similarity of the two texts' pieces, 0.8 to 1.
         exact: Whether the texts are equal, but for case, white space and Unicode form.
     """
 
     split: str
     row: int
-    train_row: int
+    other: Place
     similarity: float
     exact: bool
 
@@ -52,7 +52,8 @@ class Duplicates:
         nearly_repeated: By split: places of rows whose text is only nearly equal to an earlier row's.
         groups: Rows of all splits that are equal or nearly so, two at least, in the order of their first rows; nearly
             equal texts are joined in chains.
-        twins: Rows beside train that have a twin in it.
+        twins: Rows beside train (of validation, test or the reserved) that have a twin in it.
+        twins_in_validation: Test rows that have none there, but one in validation, of which reserved rows are a part.
         near: Whether nearly equal texts were looked for.
         of: What was compared across splits: "text" or "context".
     """
@@ -61,6 +62,7 @@ class Duplicates:
     nearly_repeated: Mapping[str, np.ndarray]
     groups: tuple[tuple[Place, ...], ...]
     twins: tuple[Twin, ...]
+    twins_in_validation: tuple[Twin, ...]
     near: bool
     of: str
 
@@ -92,13 +94,21 @@ def find_duplicates(splits: Splits, *, near: bool = True, between: Callable[[flo
     pairs = near_pairs(subjects.texts if near else [], between)
     alike = rows if asked else _joined(rows, pairs)
     repeated = {name: _repeats(numbers) for name, numbers in rows.numbers.items()}
+    beside = tuple(name for name in rows.numbers if name != "train")
+    twins = tuple(_twins(subjects, pairs, beside, ("train",)))
+    leaked = {(twin.split, twin.row) for twin in twins}
+    judged = tuple(name for name in ("validation", "reserved") if name in rows.numbers)
+    tested = ("test",) if judged and "test" in rows.numbers else ()
     return Duplicates(
         repeated=repeated,
         nearly_repeated={
             name: np.setdiff1d(_repeats(numbers), repeated[name]) for name, numbers in alike.numbers.items()
         },
         groups=tuple(_groups(alike.numbers)),
-        twins=tuple(_twins(subjects.numbers, len(subjects.texts), pairs)),
+        twins=twins,
+        twins_in_validation=tuple(
+            twin for twin in _twins(subjects, pairs, tested, judged) if (twin.split, twin.row) not in leaked
+        ),
         near=near,
         of="context" if asked else "text",
     )
@@ -172,32 +182,37 @@ def _groups(numbers: Mapping[str, np.ndarray]) -> Iterator[tuple[Place, ...]]:
     yield from map(tuple, members.values())
 
 
-def _twins(numbers: Mapping[str, np.ndarray], count: int, pairs: Pairs) -> Iterator[Twin]:
-    """Gives the rows beside train whose number, or one nearly equal to it, stands in train.
+def _twins(rows: Numbered, pairs: Pairs, splits: Sequence[str], others: Sequence[str]) -> Iterator[Twin]:
+    """Gives the rows of some splits whose number, or one nearly equal to it, stands in others.
 
     Args:
-        numbers: Of each split's rows.
-        count: Of different numbers.
-        pairs: Of nearly equal ones.
+        rows: Of all splits.
+        pairs: Of nearly equal numbers.
+        splits: Whose rows are looked at.
+        others: Where their twins are looked for; one at least where there are splits.
     """
     import numpy as np
 
-    train = numbers["train"]
-    known, first_row = np.unique(train, return_index=True)
+    if not splits:
+        return
+    count, every = len(rows.texts), np.concatenate([rows.numbers[name] for name in others])
+    ends = np.cumsum([len(rows.numbers[name]) for name in others])
+    known, first = np.unique(every, return_index=True)
     row_of = np.full(count + 1, -1)  # of number -1 too
-    row_of[known] = first_row
+    row_of[known] = first
     row_of[-1] = -1
     near_row, similarity = np.full(count + 1, -1), np.zeros(count + 1)
     here, there = np.concatenate([[pairs.first, pairs.second], [pairs.second, pairs.first]], axis=1)
     likeness = np.concatenate([pairs.similarity, pairs.similarity])
-    in_train = row_of[there] >= 0
-    here, there, likeness = here[in_train], there[in_train], likeness[in_train]
-    order = np.lexsort((-row_of[there], likeness))  # the most similar is written last, of those the first in train
+    among_others = row_of[there] >= 0
+    here, there, likeness = here[among_others], there[among_others], likeness[among_others]
+    order = np.lexsort((-row_of[there], likeness))  # the most similar is written last, of those the first row
     near_row[here[order]], similarity[here[order]] = row_of[there[order]], likeness[order]
-    for name, own in numbers.items():
-        if name == "train":
-            continue
+    for name in splits:
+        own = rows.numbers[name]
         for row in np.flatnonzero((row_of[own] >= 0) | (near_row[own] >= 0)).tolist():
             exact = row_of[own[row]] >= 0
-            train_row = int((row_of if exact else near_row)[own[row]])
-            yield Twin(name, row, train_row, 1.0 if exact else float(similarity[own[row]]), bool(exact))
+            found = int((row_of if exact else near_row)[own[row]])
+            split = int(np.searchsorted(ends, found, side="right"))
+            other = Place(others[split], found - int(ends[split]) + len(rows.numbers[others[split]]))
+            yield Twin(name, row, other, 1.0 if exact else float(similarity[own[row]]), bool(exact))

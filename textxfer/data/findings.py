@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from textxfer.data._oddities import ODDITIES, oddities, script_of
-from textxfer.data.columns import TEXT_COLUMNS, row_texts
+from textxfer.data._shown_rows import MOST_EXAMPLES, Example, ShownRows
+from textxfer.data.columns import TEXT_COLUMNS
 from textxfer.data.duplicates import Duplicates, find_duplicates, numbered
 from textxfer.labels import LabelSet
 from textxfer.records import Splits
@@ -16,9 +16,6 @@ from textxfer.records import Splits
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_EXAMPLES = 50
-MOST_CHARACTERS = 200
-"""Of an example's text."""
 MOST_LABELS_SHOWN = 10
 NOTABLE = 0.01
 """Share of the rows from which on cut texts and a second script are told."""
@@ -26,30 +23,12 @@ IMBALANCE = 10
 """How many times commoner than the rarest the commonest label may be."""
 LONG = 20_000
 """Characters from which on a text is long whatever the model."""
-WHAT_LEAKS_DO = {
-    "test": "scores on them flatter the model",
-    "validation": "they may choose the wrong weights",
-    "reserved": "label sets measured on them may promise too much",
+WHAT_TWINS_DO = {
+    ("test", "train"): "scores on them flatter the model",
+    ("validation", "train"): "they may choose the wrong weights",
+    ("reserved", "train"): "label sets measured on them may promise too much",
+    ("test", "validation"): "weights that were chosen by them flatter the model a little",
 }
-
-
-@dataclass(frozen=True)
-class Example:
-    """A row that shows what a finding says.
-
-    Attributes:
-        split: Its split.
-        row: Its place there, from 1.
-        id: Its id.
-        text: Its text or texts, cut to 200 characters.
-        about: What is to be seen, or "".
-    """
-
-    split: str
-    row: int
-    id: str
-    text: str
-    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,14 +100,15 @@ def find(
         near: Whether to look for nearly equal texts too, which takes most of the time.
         between: Called often with the share that is done, 0 to 1; may raise to stop.
     """
-    rows = _Rows(splits)
+    rows = ShownRows(splits)
     duplicates = find_duplicates(splits, near=near, between=between)
     found = [
-        *_leaks(rows, duplicates, "test"),
+        *_twins(rows, duplicates, "test"),
         *_conflicts(rows, splits, labels),
         *_missing_labels(splits, labels),
-        *_leaks(rows, duplicates, "validation"),
-        *_leaks(rows, duplicates, "reserved"),
+        *_twins(rows, duplicates, "validation"),
+        *_twins(rows, duplicates, "reserved"),
+        *_twins(rows, duplicates, "test", "validation"),
         *_empty(rows),
         *_repeats(rows, duplicates),
         *_odd(rows),
@@ -140,56 +120,28 @@ def find(
     return Findings(tuple(found), duplicates, {name: len(texts) for name, texts in rows.texts.items()})
 
 
-class _Rows:
-    """The texts of all rows, and examples made of them.
-
-    Attributes:
-        texts: By split: the text of each row; of rows with two texts, both.
-    """
-
-    def __init__(self, splits: Splits) -> None:
-        self.splits = splits
-        self.texts = {name: row_texts(split.rows) for name, split in splits.present(reserved=True)}
-
-    def all(self) -> Iterator[tuple[str, int, str]]:
-        """Gives (split, place, text) of all rows."""
-        for name, texts in self.texts.items():
-            for row, text in enumerate(texts):
-                yield name, row, text
-
-    def examples(self, places: Iterable[tuple[str, int]], about: Sequence[str] = ()) -> tuple[Example, ...]:
-        """Shows the first rows of these, each with what is said of it."""
-        made = []
-        for number, (name, row) in zip(range(MOST_EXAMPLES), places, strict=False):
-            said = about[number] if number < len(about) else ""
-            row_id = str(getattr(self.splits, name).rows[int(row)]["id"])
-            made.append(Example(name, int(row) + 1, row_id, self.texts[name][row][:MOST_CHARACTERS], said))
-        return tuple(made)
-
-    def per_split(self, places: Sequence[tuple[str, int]]) -> str:
-        """Says how many rows of each split these are, as in "train 12, test 3"."""
-        counts = Counter(name for name, _ in places)
-        return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-def _leaks(rows: _Rows, duplicates: Duplicates, split: str) -> Iterator[Finding]:
-    twins = [twin for twin in duplicates.twins if twin.split == split]
+def _twins(rows: ShownRows, duplicates: Duplicates, split: str, other: str = "train") -> Iterator[Finding]:
+    """Tells of the rows of a split whose text stands in another."""
+    leaks = other == "train"
+    twins = [twin for twin in (duplicates.twins if leaks else duplicates.twins_in_validation) if twin.split == split]
     if not twins:
         return
     exact, total = sum(twin.exact for twin in twins), len(rows.texts[split])
     parts = f"{exact:,} equal, {len(twins) - exact:,} nearly" if duplicates.near else "equal"
     about = [
-        f"{'equals' if twin.exact else f'is like ({twin.similarity:.2f})'} train row {twin.train_row + 1}"
+        f"{'equals' if twin.exact else f'is like ({twin.similarity:.2f})'} {twin.other.split} row {twin.other.row + 1}"
         for twin in twins[:MOST_EXAMPLES]
     ]
+    where = "train too" if leaks else f"{other}, though not in train"
     message = (
-        f"{split}: rows whose {duplicates.of} stands in train too: {len(twins):,} of {total:,} "
-        f"({len(twins) / total:.1%}; {parts}); {WHAT_LEAKS_DO[split]}"
+        f"{split}: rows whose {duplicates.of} stands in {where}: {len(twins):,} of {total:,} "
+        f"({len(twins) / total:.1%}; {parts}); {WHAT_TWINS_DO[split, other]}"
     )
-    yield Finding(f"leak_{split}", message, len(twins), rows.examples(((split, twin.row) for twin in twins), about))
+    kind = f"leak_{split}" if leaks else f"{split}_in_{other}"
+    yield Finding(kind, message, len(twins), rows.examples(((split, twin.row) for twin in twins), about))
 
 
-def _conflicts(rows: _Rows, splits: Splits, labels: LabelSet | None) -> Iterator[Finding]:
+def _conflicts(rows: ShownRows, splits: Splits, labels: LabelSet | None) -> Iterator[Finding]:
     if labels is None:
         return
     said: dict[int, dict[tuple[str, int], Any]] = {}
@@ -237,7 +189,7 @@ def _missing_labels(splits: Splits, labels: LabelSet | None) -> Iterator[Finding
             yield Finding("missing_labels", message, len(missing))
 
 
-def _empty(rows: _Rows) -> Iterator[Finding]:
+def _empty(rows: ShownRows) -> Iterator[Finding]:
     found = []
     for name, split in rows.splits.present(reserved=True):
         columns = [split.rows[column][:] for column in TEXT_COLUMNS if column in split.rows.column_names]
@@ -249,7 +201,7 @@ def _empty(rows: _Rows) -> Iterator[Finding]:
         yield Finding("empty", message, len(found), rows.examples(found))
 
 
-def _repeats(rows: _Rows, duplicates: Duplicates) -> Iterator[Finding]:
+def _repeats(rows: ShownRows, duplicates: Duplicates) -> Iterator[Finding]:
     for name, equal in duplicates.repeated.items():
         nearly = duplicates.nearly_repeated[name]
         count = len(equal) + len(nearly)
@@ -261,7 +213,7 @@ def _repeats(rows: _Rows, duplicates: Duplicates) -> Iterator[Finding]:
             yield Finding("repeated", message, count, rows.examples((name, row) for row in places))
 
 
-def _odd(rows: _Rows) -> Iterator[Finding]:
+def _odd(rows: ShownRows) -> Iterator[Finding]:
     found: dict[str, list[tuple[str, int]]] = {}
     for name, row, text in rows.all():
         for kind in oddities(text):
@@ -272,7 +224,7 @@ def _odd(rows: _Rows) -> Iterator[Finding]:
             yield Finding(kind, message, len(places), rows.examples(places))
 
 
-def _cut(rows: _Rows, max_length: int | None, truncated: Mapping[str, int]) -> Iterator[Finding]:
+def _cut(rows: ShownRows, max_length: int | None, truncated: Mapping[str, int]) -> Iterator[Finding]:
     for name, count in truncated.items():
         share = count / len(rows.texts[name])
         if share >= NOTABLE:
@@ -281,7 +233,7 @@ def _cut(rows: _Rows, max_length: int | None, truncated: Mapping[str, int]) -> I
             yield Finding("truncated", message, count)
 
 
-def _long(rows: _Rows) -> Iterator[Finding]:
+def _long(rows: ShownRows) -> Iterator[Finding]:
     found = [(name, row) for name, row, text in rows.all() if len(text) >= LONG]
     if found:
         longest = max(len(rows.texts[name][row]) for name, row in found)
@@ -303,7 +255,7 @@ def _imbalance(labels: LabelSet | None) -> Iterator[Finding]:
         yield Finding("imbalance", message, counts[rarest])
 
 
-def _scripts(rows: _Rows) -> Iterator[Finding]:
+def _scripts(rows: ShownRows) -> Iterator[Finding]:
     places: dict[str, list[tuple[str, int]]] = {}
     for name, row, text in rows.all():
         if (script := script_of(text)) is not None:

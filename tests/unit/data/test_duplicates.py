@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def asked(**rows: list[tuple[str, str]]) -> Splits:
 @pytest.mark.parametrize("other", ["A  Film\n", "a ﬁlm", "Ａ film", " a\u00a0film "])
 def test_equal_but_for_case_white_space_and_unicode_form(other: str) -> None:
     found = find_duplicates(split_of(train=["no", "a film"], test=["yes", other]))
-    assert found.twins == (Twin("test", 1, 1, 1.0, exact=True),)
+    assert found.twins == (Twin("test", 1, Place("train", 1), 1.0, exact=True),)
     assert found.groups == ((Place("train", 1), Place("test", 1)),)
     assert found.leaked("test").tolist() == [1]
     assert found.leaked("validation").tolist() == []
@@ -48,7 +49,7 @@ def test_equal_but_for_case_white_space_and_unicode_form(other: str) -> None:
 def test_a_nearly_equal_text_is_a_twin_with_its_similarity() -> None:
     found = find_duplicates(split_of(train=["other", LONG], validation=["no"], test=[LONG.replace("nine", "ten")]))
     (twin,) = found.twins
-    assert (twin.split, twin.row, twin.train_row, twin.exact) == ("test", 0, 1, False)
+    assert (twin.split, twin.row, twin.other, twin.exact) == ("test", 0, ("train", 1), False)
     assert twin.similarity == pytest.approx(jaccard(LONG, LONG.replace("nine", "ten")))
     assert THRESHOLD <= twin.similarity < 1
     fast = find_duplicates(split_of(train=["other", LONG], test=[LONG.replace("nine", "ten")]), near=False)
@@ -78,16 +79,35 @@ def test_the_nearest_twin_is_named_and_an_equal_one_before_it() -> None:
     assert THRESHOLD < jaccard(LONG, far) < jaccard(LONG, plain(close)) < 1
     for train in ([far, close, close], [far, close, far]):
         (twin,) = find_duplicates(split_of(train=train, test=[LONG])).twins
-        assert twin.train_row == 1
+        assert twin.other == ("train", 1)
     (twin,) = find_duplicates(split_of(train=[close, LONG, LONG], test=[LONG])).twins
-    assert (twin.train_row, twin.exact) == (1, True)
+    assert (twin.other, twin.exact) == (("train", 1), True)
+
+
+def test_test_rows_of_validation_are_told_from_those_of_train() -> None:
+    far = LONG.replace("nine", "ten")
+    splits = split_of(
+        train=["a text", "other"],
+        validation=["b text", "A text", far, "c text", "b text"],
+        test=["c TEXT", "a text", LONG],
+    )
+    assert splits.validation is not None
+    found = find_duplicates(
+        replace(splits, validation=splits.validation.select([0, 1, 2]), reserved=splits.validation.select([3, 4]))
+    )
+    assert [(twin.split, twin.row) for twin in found.twins] == [("validation", 1), ("test", 1)]
+    equal, near = found.twins_in_validation
+    assert (equal.row, equal.other, equal.exact) == (0, ("reserved", 0), True)
+    assert (near.row, near.other, near.exact) == (2, ("validation", 2), False)
+    assert find_duplicates(split_of(train=["a"], test=["b text"])).twins_in_validation == ()
+    assert find_duplicates(split_of(train=["a"], validation=["b text", "b text"])).twins_in_validation == ()
 
 
 def test_a_pair_of_texts_counts_as_one() -> None:
     splits = split_of(
         pair=True, train=[("a text", "one"), ("b text", "two")], test=[("a text", "two"), ("B text", "Two")]
     )
-    assert [(twin.row, twin.train_row) for twin in find_duplicates(splits).twins] == [(1, 1)]
+    assert [(twin.row, twin.other.row) for twin in find_duplicates(splits).twins] == [(1, 1)]
 
 
 def test_empty_texts_are_equal_to_none() -> None:
@@ -109,6 +129,8 @@ def test_a_context_of_train_is_a_leak_whatever_is_asked_of_it() -> None:
     )
     found = find_duplicates(splits)
     assert found.of == "context"
+    judged = asked(train=[("Who?", "else")], validation=[("When?", LONG)], test=[("Why?", LONG)])
+    assert [twin.other for twin in find_duplicates(judged).twins_in_validation] == [("validation", 0)]
     assert [(twin.row, twin.exact) for twin in found.twins] == [(0, True)]
     assert found.repeated["train"].tolist() == [1]
     assert found.nearly_repeated["train"].tolist() == []

@@ -80,6 +80,21 @@ def test_leaks_come_first_and_name_the_rows() -> None:
     assert any(line.startswith("validation: rows whose text stands in train too: 1 of 1") for line in found.lines())
 
 
+def test_test_rows_that_chose_the_weights_come_after_those_that_taught_them() -> None:
+    found = looked(
+        train=good(), validation=[*good(2, 100), *good(1)], test=[*good(2, 200), *good(2, 100)[1:], *good(4)[3:]]
+    )
+    kinds = [finding.kind for finding in found.found]
+    assert kinds == ["leak_test", "leak_validation", "test_in_validation"]
+    assert found.lines()[2] == (
+        "test: rows whose text stands in validation, though not in train: 1 of 4 (25.0%; 1 equal, 0 nearly); weights "
+        "that were chosen by them flatter the model a little"
+    )
+    (example,) = found.found[2].examples
+    assert (example.split, example.row, example.about) == ("test", 3, "equals validation row 2")
+    assert found.leaked_test_rows.tolist() == [3]
+
+
 def test_reserved_rows_are_looked_through_like_others() -> None:
     splits = splits_of(train=good(), validation=[*good(4, 100), *good(2), ("", "a"), *good(1, 100)])
     assert splits.validation is not None
