@@ -51,6 +51,7 @@ def features(
         ValueError: There is no such pooling or layer.
     """
     from textxfer.modeling.features import Pooled
+    from textxfer.modeling.inference import computes_in_bf16, for_inference
 
     bare, device, done = replace(encoded, targets=None), next(model.parameters()).device, 0
 
@@ -61,7 +62,8 @@ def features(
         done += len(indices)
         return collate(bare, indices, pad_token_id=pad_token_id, device=device)
 
-    pooled = Pooled(model, pooling, layers)
+    ready = for_inference(model, bf16=computes_in_bf16(device.type, autocast))
+    pooled = Pooled(ready, pooling, layers)
     options: dict[str, Any] = {"pad_token_id": pad_token_id, "batch_tokens": batch_tokens, "autocast": autocast}
     return vectors(pooled, bare, batch_of, dtype=dtype, **options)
 

@@ -7,6 +7,10 @@ and for fp32 ones MKL, which takes twice as long on processors of other makers t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -27,6 +31,17 @@ def for_inference(model: nn.Module, *, bf16: bool = False) -> nn.Module:
     if next(model.parameters()).device.type != "cpu" or not (bf16 or torch.backends.mkldnn.is_available()):
         return model
     return _with_linears(model, _Bf16Linear if bf16 else _OneDnnLinear)
+
+
+def computes_in_bf16(device: str, autocast: Callable[[], Any] | None = None) -> bool:
+    """Says whether a device computes in bf16 where autocast is as it is now, and in a context of its own.
+
+    Args:
+        device: "cpu", "cuda" ...
+        autocast: Makes that context; None: there is none.
+    """
+    with autocast() if autocast is not None else nullcontext():
+        return torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16
 
 
 def _with_linears(module: nn.Module, kind: type[_Bf16Linear | _OneDnnLinear]) -> nn.Module:

@@ -124,9 +124,20 @@ def start(
         max_grad_norm=train.max_grad_norm,
         seed=train.seed,
     )
-    if train.cuda_graphs == "auto" and not train.activation_checkpointing:
-        stepper.record(plan)
+    notes += _record(stepper, prepared)
     return Started(stepper, tuple(notes), seconds)
+
+
+def _record(stepper: Stepper, prepared: Prepared) -> list[str]:
+    """Has steps recorded where the recipe lets it; gives what the user should know where they are not."""
+    train = prepared.recipe.train
+    if train.cuda_graphs == "off" or prepared.plan.steps == 0 or stepper.accelerator.device.type != "cuda":
+        return []
+    if train.activation_checkpointing:
+        why: str | None = "`train.activation_checkpointing` computes parts of a step twice"
+    else:
+        why = stepper.record(prepared.plan)
+    return [f"steps are not recorded as CUDA graphs: {why}"] if why is not None else []
 
 
 def _fit_head(
@@ -176,12 +187,17 @@ def _features(
 ) -> np.ndarray:
     """Gives what the head's last linear layer sees of some training examples, from stored states where there are."""
     from textxfer.modeling.features import HeadInputs
+    from textxfer.modeling.inference import for_inference
+
+    layer = last_linear(network.model)
+    name = next(name for name, module in network.module.named_modules() if module is layer)
+    ready = for_inference(network.module, bf16=accelerator.mixed_precision == "bf16")
 
     def batch_of(indices: np.ndarray) -> Batch:
         return replace(network.batch("train", places[indices], accelerator.device), indices=indices)
 
     return vectors(
-        HeadInputs(network.module, last_linear(network.model), pooled_token(network.model)),
+        HeadInputs(ready, ready.get_submodule(name), pooled_token(network.model)),
         encoded,
         batch_of,
         pad_token_id=network.pad_token_id,

@@ -15,7 +15,7 @@ from textxfer.modeling.cpu_dropout import fast_dropout
 from textxfer.modeling.device import clear_memory, is_out_of_memory
 from textxfer.modeling.freezing import train_mode
 from textxfer.records import Batch
-from textxfer.training.graphs import StepGraphs, set_rates
+from textxfer.training.graphs import LEAST_REPLAYS, StepGraphs, set_rates
 from textxfer.training.network import Network
 from textxfer.training.optimizer import rates
 from textxfer.training.plan import Plan
@@ -74,21 +74,28 @@ class Stepper:
         self.parameters = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
         self.graphs: StepGraphs | None = None
 
-    def record(self, plan: Plan) -> bool:
-        """Has whole steps recorded as CUDA graphs from now on, where that can be done; says whether it is.
+    def record(self, plan: Plan) -> str | None:
+        """Has whole steps recorded as CUDA graphs from now on, where that can be done.
 
         It takes one CUDA device, arithmetic whose scale needs no look at the gradients, and all of the training
         examples on the device.
+
+        Returns:
+            Why they are not; None where they are.
         """
         accelerator = self.accelerator
-        if accelerator.device.type != "cuda" or accelerator.num_processes > 1 or accelerator.scaler is not None:
-            return False
+        if accelerator.num_processes > 1:
+            return "several processes wait for each other within a step"
+        if accelerator.scaler is not None:
+            return "fp16 looks at the gradients before it takes a step"
         resident = self.network.resident("train", accelerator.device)
         if resident is None:
-            return False
+            return "the training examples, or their stored states, do not lie on the GPU"
         graphs = StepGraphs(plan, resident, self.lengths, self._whole, self._alone, self.optimizer)
-        self.graphs = graphs if graphs.widths else None
-        return self.graphs is not None
+        if not graphs.widths:
+            return f"no length of a full batch comes {LEAST_REPLAYS} times"
+        self.graphs = graphs
+        return None
 
     def go_on_with(self, micro_batch_size: int) -> None:
         """Takes the size that `auto` had come down to when the run was saved; 0 where it was not yet found."""

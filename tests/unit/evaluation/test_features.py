@@ -62,6 +62,28 @@ def test_vectors_are_those_of_plain_transformers(family: str, pooling: Any, read
     np.testing.assert_allclose(features(model, encoded, pad_token_id=pad, pooling=pooling), expected[:, -1], atol=3e-5)
 
 
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_in_bf16_they_are_as_near_to_fp32_as_autocast_is(family: str, ready: Callable[[str], Any]) -> None:
+    """Weights that are rounded once give what weights give that are rounded for each batch."""
+    import torch
+
+    model, encoded, pad, folder = ready(family)
+    exact = plainly(folder, encoded, "mean")
+
+    def in_bf16() -> Any:
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+
+    found = features(model, encoded, pad_token_id=pad, layers="all", autocast=in_bf16)
+    with in_bf16():
+        within = features(model, encoded, pad_token_id=pad, layers="all")
+    np.testing.assert_array_equal(found, within)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("textxfer.modeling.inference.for_inference", lambda model, **_: model)
+        stock = features(model, encoded, pad_token_id=pad, layers="all", autocast=in_bf16)
+    assert np.abs(found - exact).max() <= 2 * np.abs(stock - exact).max() + 2e-3
+    assert np.abs(found - exact).max() > 0
+
+
 def test_batches_layers_and_precision(ready: Callable[[str], Any]) -> None:
     model, encoded, pad, _ = ready("bert")
     every = features(model, encoded, pad_token_id=pad, layers="all")

@@ -11,6 +11,7 @@ import torch
 
 from textxfer.training import graphs
 from textxfer.training.plan import Plan
+from textxfer.training.step import Stepper
 
 
 def plan(**fields: Any) -> Plan:
@@ -55,6 +56,32 @@ def test_all_steps_of_a_run_with_graphs_read_the_rate_alike() -> None:
     plain = torch.optim.AdamW([weight], lr=0.1)
     graphs.StepGraphs(plan(max_steps=3), examples, run.lengths, nothing, nothing, plain)
     assert plain.param_groups[0]["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("processes", "scaler", "steps", "why"),
+    [
+        (1, None, 60, None),
+        (2, None, 60, "several processes"),
+        (1, "one", 60, "fp16"),
+        (1, None, 3, "no length of a full batch comes 10 times"),
+        (1, None, 60, "the training examples, or their stored states, do not lie on the GPU"),
+    ],
+)
+def test_a_run_on_a_gpu_is_told_why_its_steps_are_not_recorded(
+    processes: int, scaler: Any, steps: int, why: str | None
+) -> None:
+    weight = torch.nn.Linear(2, 2)
+    run = plan(epochs=3, max_steps=steps)
+    there = None if why is not None and "lie on" in why else SimpleNamespace(device=torch.device("cpu"))
+    network: Any = SimpleNamespace(
+        encoded={"train": SimpleNamespace(lengths=run.lengths)}, module=weight, resident=lambda *_: there
+    )
+    accelerator: Any = SimpleNamespace(device=torch.device("cuda"), num_processes=processes, scaler=scaler)
+    optimizer, loss = torch.optim.AdamW(weight.parameters()), lambda output, batch: output
+    told = Stepper(network, optimizer, loss, accelerator).record(run)
+    assert (told or "").startswith(why or "")
+    assert bool(told) == bool(why)
 
 
 def test_moments_are_made_without_a_step() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -231,4 +233,50 @@ def test_a_label_with_one_row(bert: Path, tmp_path: Path) -> None:
     given["train"] = [*given["train"], {"text": "the library opens at nine", "label": "mixed"}]
     recipe = make_recipe(bert, tmp_path, task={"name": "topic", "labels": ["bad", "good", "mixed"]}, **PROBE)
     result = run_recipe(recipe, "train.max_steps=1", splits=given)
+    assert all(np.isfinite(tensor.numpy()).all() for tensor in weights(result.folder).values())
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_as_many_labels_as_rows_and_more(bert: Path, tmp_path: Path, several: bool) -> None:
+    given = splits()
+    for part in given.values():
+        for number, row in enumerate(part):
+            row["label"] = [f"label {number}", f"other {number}"] if several else f"label {number}"
+    recipe = make_recipe(bert, tmp_path, task={"name": "topic", "multi_label": several}, **PROBE)
+    result = run_recipe(recipe, "train.max_steps=1", splits=given)
+    assert len(weights(result.folder)["classifier.bias"]) == (56 if several else 28)
+    assert all(np.isfinite(tensor.numpy()).all() for tensor in weights(result.folder).values())
+    assert 0 <= result.metrics["test"]["accuracy"] <= 1
+
+
+def test_features_that_are_all_alike(bert: Path, tmp_path: Path) -> None:
+    """A backbone that makes the same of every text leaves the head the shares of the labels."""
+    import torch
+    import transformers
+
+    dull = tmp_path / "dull"
+    shutil.copytree(bert, dull)
+    model = transformers.AutoModel.from_pretrained(dull)
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight.zero_()
+        model.embeddings.position_embeddings.weight.zero_()
+    model.save_pretrained(dull)
+    given = splits()
+    given["train"] = [row for row in given["train"] if row["label"] == "good"] + given["train"][1:8:2]
+    recipe = make_recipe(dull, tmp_path, freeze={"layers": "all"}, calibrate="off", **PROBE)
+    result = run_recipe(recipe, splits=given)
+    lines = (result.folder / "predictions.jsonl").read_text().splitlines()
+    for line in lines:
+        assert json.loads(line)["probabilities"] == pytest.approx({"bad": 4 / 18, "good": 14 / 18}, abs=0.03)
+
+
+def test_a_solver_that_is_cut_off_is_told_and_no_harm(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from textxfer.modeling import probe
+
+    monkeypatch.setattr(probe, "MOST_ITERATIONS", 1)
+    watcher = Watcher()
+    result = run_recipe(make_recipe(bert, tmp_path, **PROBE), splits=splits(), observers=[watcher])
+    assert any("its solver had not come to an end, which training makes good" in note for note in watcher.notes)
     assert all(np.isfinite(tensor.numpy()).all() for tensor in weights(result.folder).values())

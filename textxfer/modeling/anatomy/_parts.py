@@ -31,8 +31,22 @@ class Parts:
 Seen = TypeVar("Seen", bound="nn.Module")
 
 
+HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_always_called",
+    "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+)
+
+
 def view(module: Seen, **children: nn.Module) -> Seen:
-    """Gives a module that shares all weights with another, some of its children replaced."""
+    """Gives a module that shares all weights with another, some of its children replaced.
+
+    Hooks that either gets from now on are its own: `transformers` collects hidden states by some.
+    """
     seen = copy.copy(module)
     seen._modules = {**module._modules, **children}
+    for name in HOOKS:
+        setattr(seen, name, copy.copy(getattr(module, name)))
     return seen
