@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from textxfer.modeling.lora import Updates
     from textxfer.recipe.schema import Recipe
     from textxfer.training.assemble import Prepared, Training
+    from textxfer.training.choices import Chosen
     from textxfer.training.judge import Conclusion
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import Observer
@@ -41,7 +42,7 @@ class Job:
     observers: list[Observer]
     began: float
     findings: Findings | None = None
-    choices: Mapping[str, Any] | None = None
+    choices: Chosen | None = None
 
     def run(self) -> dict[str, Any]:
         """Begins, or goes on from what is saved; trains to the end, judges and saves. Gives what metrics.json says."""
@@ -75,7 +76,8 @@ class Job:
         about = environment.describe(self.accelerator, self.recipe.train.seed, self.prepared.checkpoint)
         if self.accelerator.is_main_process:
             about["files"] = hashes_of(self.prepared.recipe)
-        self.keeper.begin(done, about | {"fingerprints": identity}, self.choices)
+        choices = self.choices.to_dict(place) if self.choices is not None else None
+        self.keeper.begin(done, about | {"fingerprints": identity}, choices)
         return started.stepper
 
     def _train(self, stepper: Stepper) -> None:
@@ -177,7 +179,7 @@ class Job:
         folder.finish(metrics)
 
     def _write_adapter(self, updates: Updates) -> None:
-        from textxfer.modeling.lora import save_adapter
+        from textxfer.modeling.adapter import save_adapter
         from textxfer.training.assemble import lora_of
 
         checkpoint, lora = self.prepared.checkpoint, self.prepared.recipe.lora

@@ -18,6 +18,7 @@ from textxfer.errors import OutputError, TextxferError
 
 if TYPE_CHECKING:
     from textxfer.recipe.schema import Recipe
+    from textxfer.training.choices import Chosen
     from textxfer.training.observers import Observer
     from textxfer.training.run_folder import RunFolder
 
@@ -103,12 +104,11 @@ def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: boo
     from textxfer.evaluation.seeds import over_seeds
     from textxfer.job import report
     from textxfer.recipe.checks import chosen_metric
-    from textxfer.training.choices import choices_of
+    from textxfer.training.choices import Chosen
     from textxfer.training.observers import tell
     from textxfer.training.run_folder import write_seeds
 
-    seeds, found = recipe.train.seeds or (), {}
-    settled: Mapping[str, Any] = {}
+    seeds, found, settled = recipe.train.seeds or (), {}, Chosen()
     for number, seed in enumerate(seeds):
         tell(observers, "on_note", f"seed {seed} ({number + 1} of {len(seeds)})")
         train = recipe.train.model_copy(update={"seeds": None, "seed": seed})
@@ -116,7 +116,7 @@ def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: boo
         one = recipe.model_copy(update={"name": f"seed-{seed}", "train": train, "output": output})
         shared = Path(recipe.output.directory)
         found[seed] = _run_once(one, given, observers, **how, settled=settled, shared=shared).metrics
-        settled = settled or choices_of(one.folder)
+        settled = settled | Chosen.read(one.folder)
     select_by = chosen_metric(recipe)
     greater_is_better = registry.load("metrics", select_by).greater_is_better
     metrics = over_seeds(found, select_by, greater_is_better=greater_is_better)
@@ -133,7 +133,7 @@ def _run_once(
     *,
     resume: bool,
     overwrite: bool,
-    settled: Mapping[str, Any] | None = None,
+    settled: Chosen | None = None,
     shared: Path | None = None,
 ) -> RunResult:
     """Runs a recipe with one seed.
@@ -147,7 +147,7 @@ def _run_once(
         settled: What a run beside it chose where the recipe leaves something open.
         shared: Folder of what runs share; default: the one that the run folder goes to.
     """
-    from textxfer.training.choices import known_choices
+    from textxfer.training.choices import Chosen, known_choices
     from textxfer.training.run_folder import RunFolder
 
     folder = RunFolder(recipe.folder, resume=resume, overwrite=overwrite)
@@ -155,7 +155,7 @@ def _run_once(
     try:
         if resume and folder.finished:
             return _finished_before(recipe, folder, told)
-        known = {**(settled or {}), **known_choices(recipe, folder)}
+        known = (settled or Chosen()) | known_choices(recipe, folder)
         return _run(recipe, splits, folder, told, known, shared or Path(recipe.output.directory))
     finally:
         folder.release()
@@ -181,9 +181,10 @@ def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer
 
 
 def _run(
-    recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer], known: Mapping[str, Any], shared: Path
+    recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer], known: Chosen, shared: Path
 ) -> RunResult:
     """Prepares, trains, judges and saves; where something ends it early, says what is saved."""
+    from textxfer.adaptation.texts import collect
     from textxfer.job import Job
     from textxfer.training.assemble import assemble, encode_rows
     from textxfer.training.choices import Choices
@@ -200,21 +201,23 @@ def _run(
     if trackers:
         check_trackers(trackers)
     rows = load_rows(recipe, given)
+    texts = collect(recipe.adapt, rows.splits) if recipe.adapt is not None else None
     at_hand = functools.cache(partial(make_accelerator, recipe.train.precision, trackers, folder.path / "trackers"))
     choices = Choices(known, at_hand, observers)
     prepared = encode_rows(choices.checkpoint(recipe, rows), rows)
+    accelerator, work = at_hand(), None
+    if recipe.adapt is not None and texts is not None:
+        from textxfer.adaptation.before_task import adapted
+        from textxfer.adaptation.work import prepare
+
+        work = prepare(prepared.checkpoint, texts, recipe.adapt, accelerator.mixed_precision)
     for note in prepared.rows.notes:
         tell(observers, "on_note", note)
     findings = look_at(prepared) if _is_first_process() else None
     for line in findings.lines() if findings is not None else ():
         tell(observers, "on_note", f"data: {line}")
-    accelerator = at_hand()
-    if recipe.adapt is not None:
-        from textxfer.adaptation.before_task import adapted
-
-        splits = prepared.rows.splits
-        adapted_one = adapted(recipe.adapt, prepared.checkpoint, splits, shared, accelerator, observers)
-        prepared = replace(prepared, checkpoint=adapted_one)
+    if work is not None:
+        prepared = replace(prepared, checkpoint=adapted(work, shared, accelerator, observers))
     stop = StopSignal(accelerator)
     prepared = choices.depth(prepared)
     training = assemble(prepared, accelerator, stop)

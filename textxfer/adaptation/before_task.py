@@ -10,53 +10,42 @@ from textxfer.adaptation.adapt import adapt
 from textxfer.adaptation.texts import collect
 from textxfer.adaptation.work import Work, prepare
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
-from textxfer.recipe.sections import Adapt
+from textxfer.recipe.sections import ADAPTED, Adapt
 from textxfer.records import Splits
 from textxfer.training.observers import Observer, tell
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-FOLDER = "adapted"
-"""In the folder of runs: one folder for each adaptation, named by what it depends on."""
 LETTERS = 12
+"""Of the hash that names an adaptation's folder."""
 
 
-def work_of(settings: Adapt, checkpoint: Checkpoint, splits: Splits | None) -> Work:
+def work_of(settings: Adapt, checkpoint: Checkpoint, splits: Splits | None, precision: str) -> Work:
     """Gathers the texts of an `adapt` section and does all else that needs no weights.
 
     Raises:
         TextxferError: The texts or the checkpoint are wrong.
     """
-    return prepare(checkpoint, collect(settings, splits), settings)
+    return prepare(checkpoint, collect(settings, splits), settings, precision)
 
 
 def place_of(directory: Path, work: Work) -> Path:
     """Gives the folder of an adaptation, in a folder of runs: the same for all that need the same one."""
-    return directory / FOLDER / work.key[:LETTERS]
+    return directory / ADAPTED / work.key[:LETTERS]
 
 
-def adapted(
-    settings: Adapt,
-    checkpoint: Checkpoint,
-    splits: Splits,
-    directory: Path,
-    accelerator: Accelerator,
-    observers: Sequence[Observer] = (),
-) -> Checkpoint:
+def adapted(work: Work, directory: Path, accelerator: Accelerator, observers: Sequence[Observer] = ()) -> Checkpoint:
     """Gives the checkpoint that a recipe's task starts from: adapted now, or by an earlier run.
 
     An adaptation that was cut off is gone on with.
 
     Args:
-        settings: As in a recipe.
-        checkpoint: The recipe's.
-        splits: Of its task.
+        work: Of the recipe's checkpoint and its `adapt` section.
         directory: Folder of runs, in which adaptations are kept.
         accelerator: Of the run.
         observers: Told what happens.
     """
-    work = work_of(settings, checkpoint, splits)
     result = adapt(work, place_of(directory, work), accelerator, resume=True, observers=observers)
     how = "was adapted to these texts before and is used again" if result.reused else "is adapted"
     tell(observers, "on_note", f"the checkpoint {how} ({result.folder}): {result}")

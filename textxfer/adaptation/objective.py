@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from textxfer.data.batching import UNPREDICTED
 from textxfer.data.corruption import NextTokens, Rule, Spans, WholeWords
-from textxfer.errors import CheckpointError
 from textxfer.modeling.anatomy import language_model
 from textxfer.modeling.checkpoint import Checkpoint
+from textxfer.modeling.language_model import PredictedOnly, first_token, sentinels
 from textxfer.records import Batch, Encoded
 
 if TYPE_CHECKING:
     import torch
-
-MOST_SENTINELS = 1000
 
 
 @dataclass(frozen=True)
@@ -57,34 +55,21 @@ def objective_of(checkpoint: Checkpoint, mask_rate: float = 0.15) -> Objective:
     """Gives what a checkpoint's family was pretrained for.
 
     Args:
-        checkpoint: Opened.
+        checkpoint: One that `check_language_model` lets pass.
         mask_rate: Share of the tokens that are hidden.
-
-    Raises:
-        CheckpointError: The family has no language-model head, or the tokenizer lacks the tokens for it.
     """
-    kind = language_model(checkpoint.config)
     makers = {
         "AutoModelForMaskedLM": _masked,
         "AutoModelForSeq2SeqLM": _spans,
         "AutoModelForCausalLM": _causal,
     }
-    if kind is None:
-        family = checkpoint.config.model_type
-        raise CheckpointError(
-            f"{checkpoint.id}: models of the family {family!r} have no language-model head; they cannot be adapted"
-        )
-    return makers[kind](checkpoint, mask_rate)
+    return makers[str(language_model(checkpoint.config))](checkpoint, mask_rate)
 
 
 def _masked(checkpoint: Checkpoint, rate: float) -> Objective:
     import numpy as np
 
-    from textxfer.modeling.language_model import PredictedOnly
-
     tokenizer = checkpoint.tokenizer
-    if tokenizer.mask_token_id is None:
-        raise CheckpointError(f"{checkpoint.id}: its tokenizer has no mask token, so that words cannot be masked")
     ordinary = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
     rule = WholeWords(tokenizer.mask_token_id, ordinary, rate)
     return Objective("masked_lm", rule, 0, _predicted, _of_predicted, PredictedOnly)
@@ -92,27 +77,16 @@ def _masked(checkpoint: Checkpoint, rate: float) -> Objective:
 
 def _spans(checkpoint: Checkpoint, rate: float) -> Objective:
     tokenizer = checkpoint.tokenizer
-    names = (f"<extra_id_{number}>" for number in range(MOST_SENTINELS))
-    ids = (tokenizer.convert_tokens_to_ids(name) for name in names)
-    sentinels: list[int] = []
-    for found in ids:
-        if found is None or found == tokenizer.unk_token_id:
-            break
-        sentinels.append(found)
-    if not sentinels:
-        raise CheckpointError(f"{checkpoint.id}: its tokenizer has no <extra_id_0>, so that spans cannot be hidden")
     start = checkpoint.config.decoder_start_token_id
     start = tokenizer.pad_token_id if start is None else start
-    rule = Spans(sentinels, tokenizer.eos_token_id, rate)
+    rule = Spans(sentinels(tokenizer), tokenizer.eos_token_id, rate)
     others = partial(_shifted, start_id=start, pad_id=tokenizer.pad_token_id)
     return Objective("span_corruption", rule, 0, others, _of_tokens, _as_it_is)
 
 
 def _causal(checkpoint: Checkpoint, rate: float) -> Objective:
-    tokenizer = checkpoint.tokenizer
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if start is None:
-        raise CheckpointError(f"{checkpoint.id}: its tokenizer has no token that could stand before a text")
+    start = first_token(checkpoint.tokenizer)
+    assert start is not None, "it was checked before"
     return Objective("causal_lm", NextTokens(start), 1, _nothing, _of_next, _as_it_is)
 
 

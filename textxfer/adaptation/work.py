@@ -11,11 +11,11 @@ from pathlib import Path
 from textxfer.adaptation.objective import Objective, objective_of
 from textxfer.adaptation.texts import Texts
 from textxfer.data.encode import encode_pieces
-from textxfer.errors import RecipeError
 from textxfer.modeling.build import Built
 from textxfer.modeling.checkpoint import WEIGHTS, Checkpoint
 from textxfer.recipe.sections import Adapt
 from textxfer.records import Encoded
+from textxfer.training.checks import check_adaptation
 from textxfer.training.plan import Plan
 
 HEAD_STEPS = 200
@@ -47,19 +47,21 @@ class Work:
     key: str
 
 
-def prepare(checkpoint: Checkpoint, texts: Texts, settings: Adapt) -> Work:
+def prepare(checkpoint: Checkpoint, texts: Texts, settings: Adapt, precision: str) -> Work:
     """Does everything that needs no weights.
+
+    Args:
+        checkpoint: Opened.
+        texts: To adapt to.
+        settings: As in a recipe.
+        precision: Of the training: the accelerator's `mixed_precision`.
 
     Raises:
         CheckpointError: The checkpoint is no language model.
         RecipeError: `adapt.freeze` leaves nothing to adapt.
     """
+    check_adaptation(settings, checkpoint)
     objective = objective_of(checkpoint, settings.mask_rate)
-    depth, layers = checkpoint.config.num_hidden_layers, settings.freeze.layers
-    if layers == "auto":
-        raise RecipeError("adapt.freeze.layers: cannot be `auto`, since there are no labels to probe; say a number")
-    if layers == "all" or layers >= depth:
-        raise RecipeError(f"adapt.freeze.layers: is {layers}, of {depth} layers; nothing would be adapted")
     most = min(settings.max_length, checkpoint.most_tokens or settings.max_length) - objective.added
     encoded = {
         name: encode_pieces(checkpoint.tokenizer, lines, max_length=most)
@@ -74,7 +76,8 @@ def prepare(checkpoint: Checkpoint, texts: Texts, settings: Adapt) -> Work:
         max_steps=settings.steps,
         seed=settings.seed,
     )
-    return Work(checkpoint, texts, settings, objective, encoded, plan, _key(checkpoint, texts, settings))
+    key = _key(checkpoint, texts, settings, precision)
+    return Work(checkpoint, texts, settings, objective, encoded, plan, key)
 
 
 def head_plan(work: Work) -> Plan:
@@ -110,10 +113,13 @@ def notes(work: Work, built: Built) -> list[str]:
     return told
 
 
-def _key(checkpoint: Checkpoint, texts: Texts, settings: Adapt) -> str:
-    """Gives the hash of all that an adaptation depends on: the checkpoint's files, the texts, the settings."""
+def _key(checkpoint: Checkpoint, texts: Texts, settings: Adapt, precision: str) -> str:
+    """Gives the hash of all that an adaptation depends on: the checkpoint's files, the texts, settings, precision.
+
+    The number of processes is not in it: it changes the numbers dropout draws, and no step's arithmetic.
+    """
     said = settings.model_dump(mode="json", exclude={"texts", "text", "shared", "held_back"})
-    return digest([json.dumps(said, sort_keys=True), *_weights(checkpoint)], texts.train, texts.held_back)
+    return digest([json.dumps(said, sort_keys=True), precision, *_weights(checkpoint)], texts.train, texts.held_back)
 
 
 def _weights(checkpoint: Checkpoint) -> list[str]:

@@ -75,10 +75,11 @@ def _of_recipe(arguments: argparse.Namespace, observers: list[Any]) -> Adapted:
     if recipe.checkpoint.id is None:
         raise RecipeError(f"{arguments.checkpoint}: leaves the checkpoint open; say which one: checkpoint=ID")
     splits = load_rows(recipe).splits
-    work = work_of(recipe.adapt, open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision), splits)
+    accelerator = make_accelerator(recipe.train.precision)
+    checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)
+    work = work_of(recipe.adapt, checkpoint, splits, accelerator.mixed_precision)
     ours = arguments.output is None and not arguments.overwrite
     folder = arguments.output or place_of(Path(recipe.output.directory), work)
-    accelerator = make_accelerator(recipe.train.precision)
     return adapt(
         work, folder, accelerator, resume=arguments.resume or ours, overwrite=arguments.overwrite, observers=observers
     )
@@ -100,15 +101,9 @@ def _of_checkpoint(arguments: argparse.Namespace, observers: list[Any]) -> Adapt
     from textxfer.training.precision import make_accelerator
 
     checkpoint = open_checkpoint(*id_and_revision(place_of(arguments.checkpoint, Path.cwd())))
-    work = work_of(settings, checkpoint, None)
-    return adapt(
-        work,
-        arguments.output,
-        make_accelerator(),
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        observers=observers,
-    )
+    accelerator = make_accelerator()
+    work, folder = work_of(settings, checkpoint, None, accelerator.mixed_precision), arguments.output
+    return adapt(work, folder, accelerator, resume=arguments.resume, overwrite=arguments.overwrite, observers=observers)
 
 
 def _given(arguments: argparse.Namespace) -> list[tuple[str, Any]]:

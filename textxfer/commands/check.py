@@ -106,8 +106,10 @@ def _adapt_lines(prepared: Prepared) -> Iterator[str]:
     if settings is None:
         return
     from textxfer.adaptation.before_task import work_of
+    from textxfer.training.precision import make_accelerator
 
-    work = work_of(settings, prepared.checkpoint, prepared.rows.splits)
+    precision = make_accelerator(prepared.recipe.train.precision).mixed_precision
+    work = work_of(settings, prepared.checkpoint, prepared.rows.splits, precision)
     texts, tokens = work.texts, len(work.encoded["train"].input_ids)
     yield from texts.notes
     yield (

@@ -112,14 +112,25 @@ def stratified_parts(labels: np.ndarray, parts: int, seed: int) -> np.ndarray:
     """
     import numpy as np
 
+    check_labels(labels)
     count = len(labels)
-    if count < 2 or len(np.unique(labels)) < 2:
-        kinds = len(np.unique(labels))
-        raise DataError(f"a probe needs two rows of two labels at least; there are {count} rows of {kinds} labels")
     by_label = np.lexsort((np.random.default_rng(seed).random(count), labels))
     part = np.empty(count, dtype=np.int64)
     part[by_label] = np.arange(count) % min(parts, count)
     return part
+
+
+def check_labels(labels: np.ndarray) -> None:
+    """Makes sure that rows with these label ids can be cut into those that a probe sees and those it is judged on.
+
+    Raises:
+        DataError: There are fewer than two rows or two labels.
+    """
+    import numpy as np
+
+    count, kinds = len(labels), len(np.unique(labels))
+    if count < 2 or kinds < 2:
+        raise DataError(f"a probe needs two rows of two labels at least; there are {count} rows of {kinds} labels")
 
 
 def stratified_sample(labels: Sequence[str], most: int = MOST_ROWS, seed: int = 0) -> np.ndarray:

@@ -11,6 +11,7 @@ from textxfer.errors import RecipeError
 from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.problems import Problem
 from textxfer.recipe.schema import Recipe
+from textxfer.recipe.sections import ADAPTED
 from textxfer.section import NATIVE
 
 
@@ -39,6 +40,7 @@ def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
         rows_given: Rows come from Python.
     """
     return [
+        *_name(recipe),
         *_checkpoint(recipe),
         *_lora(recipe),
         *_dataset(recipe, rows_given),
@@ -47,6 +49,13 @@ def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
         *_head(recipe, task),
         *_choices(recipe, task),
     ]
+
+
+def _name(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.name.lower() == ADAPTED:
+        yield Problem(
+            ("name",), f"`{recipe.name}` is the folder of adapted checkpoints, among those of runs; change it"
+        )
 
 
 def _checkpoint(recipe: Recipe) -> Iterator[Problem]:

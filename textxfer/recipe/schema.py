@@ -37,7 +37,7 @@ class Recipe(Section):
     """One YAML file that fully states a run: a checkpoint, a data set, a task, and how to train and judge."""
 
     name: Annotated[str, Field(pattern=RUN_NAME)]
-    """Name of the run folder. Default: the recipe's file name without `.yaml`."""
+    """Name of the run folder; `adapted` is taken. Default: the recipe's file name without `.yaml`."""
     extends: str | None = None
     """A recipe whose fields hold where this one says nothing (one level). Paths in it are relative to it. Naming
     another checkpoint or data set here takes back the revision and configuration named there."""
@@ -84,9 +84,9 @@ class Recipe(Section):
                 data["dataset"][key] = _relative(path, folder)
         checkpoint = data["checkpoint"]
         if checkpoint["id"] is not None:
-            checkpoint["id"] = _if_local(checkpoint["id"], folder)
+            checkpoint["id"] = relative_place(checkpoint["id"], folder)
         if checkpoint["auto"] is not None:
-            checkpoint["auto"] = [_if_local(name, folder) for name in checkpoint["auto"]]
+            checkpoint["auto"] = [relative_place(name, folder) for name in checkpoint["auto"]]
         if self.adapt is not None:
             places = self.adapt.texts
             data["adapt"]["texts"] = [_relative(place, folder) if os.path.isabs(place) else place for place in places]
@@ -99,8 +99,8 @@ def _made_of(task: type[Section], head: type[HeadSection]) -> type[Recipe]:
     return create_model("Recipe", __base__=Recipe, task=(task, ...), head=(head, Field(default_factory=head)))
 
 
-def _if_local(name: str, folder: Path) -> str:
-    """Gives a checkpoint's name; one that is a folder relative to `folder`."""
+def relative_place(name: str, folder: Path) -> str:
+    """Gives a checkpoint's name, as it is relative to `folder` where it is a path; `merging.place_of` takes it back."""
     return _relative(name, folder) if os.path.isabs(name) else name
 
 

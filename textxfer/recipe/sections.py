@@ -67,6 +67,8 @@ TextPlaces = Annotated[
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+ADAPTED = "adapted"
+"""Folder, among those of runs, of the checkpoints that `adapt` made; no run's name."""
 SIZE = r"^\d+ ?(B|KiB|MiB|GiB|TiB)$"
 PATTERNS = {
     RUN_NAME: "letters, digits, `.`, `_` and `-`, a letter or digit first",

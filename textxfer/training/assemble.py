@@ -27,7 +27,7 @@ from textxfer.recipe.schema import Recipe
 from textxfer.records import Encoded, Scores
 from textxfer.tasks import Task
 from textxfer.training.best import Best
-from textxfer.training.checks import check_layers, check_plan, check_pooling
+from textxfer.training.checks import check_checkpoint, check_plan, check_pooling
 from textxfer.training.judge import Judge
 from textxfer.training.optimizer import adamw, rates_in_words
 from textxfer.training.plan import Plan
@@ -107,11 +107,9 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     """
     if recipe.lora is not None:
         check_peft()
-    checkpoint, notes = _open(recipe)
+    checkpoint, notes = _open(recipe, rows)
     rows = replace(rows, notes=(*rows.notes, *notes))
-    check_layers(recipe, checkpoint)
     recipe = _with_pooling(recipe, checkpoint)
-    check_pooling(recipe, checkpoint)
     rows, task = _with_settled_labels(rows, checkpoint), rows.task
     if checkpoint.most_tokens is not None and task.max_length > checkpoint.most_tokens:
         _shorten(task, checkpoint.most_tokens)
@@ -125,16 +123,18 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     return Prepared(_as_done(recipe, task, checkpoint), rows, checkpoint, encoded, plan)
 
 
-def _open(recipe: Recipe) -> tuple[Checkpoint, list[str]]:
+def _open(recipe: Recipe, rows: Rows) -> tuple[Checkpoint, list[str]]:
     if recipe.checkpoint.auto is None:
         assert recipe.checkpoint.id is not None
-        return open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision), []
+        checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)
+        check_fit(recipe, checkpoint, rows)
+        return checkpoint, []
     opened: list[Checkpoint] = []
     problems: list[str] = []
     for name in recipe.checkpoint.auto:
         try:
             checkpoint = open_checkpoint(*id_and_revision(name))
-            check_layers(recipe, checkpoint)
+            check_fit(recipe, checkpoint, rows)
         except CheckpointError as error:
             problems.append(str(error))
         except RecipeError as error:
@@ -145,6 +145,18 @@ def _open(recipe: Recipe) -> tuple[Checkpoint, list[str]]:
     if not opened:
         raise CheckpointError("none of the checkpoints can be ranked:", *problems)
     return opened[0], [*notes, f"a run ranks the checkpoints; what is said of tokens is of {opened[0].id}"]
+
+
+def check_fit(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> None:
+    """Stops where a checkpoint cannot become what the recipe asks for; no weight is loaded.
+
+    Raises:
+        CheckpointError: Its family has no such head, or nothing to adapt it by.
+        RecipeError: It has not the layers, modules or tokens that the recipe names.
+    """
+    recipe = _with_pooling(recipe, checkpoint)
+    check_pooling(recipe, checkpoint)
+    check_checkpoint(recipe, checkpoint, rows.task, rows.labels, head_of(recipe))
 
 
 def _with_pooling(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:
@@ -181,7 +193,6 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
 
     Raises:
         CheckpointError: The weights cannot be loaded.
-        RecipeError: `freeze` asks for more than there is.
     """
     from textxfer.training.network import Network
 
@@ -206,8 +217,6 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         count = add_lora(model, lora_of(recipe.lora), recipe.freeze.layers, train.seed)
         embeddings, notes = True, (*notes, f"LoRA of rank {recipe.lora.rank} in {count} modules; the rest is frozen")
     frozen = freeze(model, recipe.freeze.layers, embeddings)
-    if frozen.trainable == 0:
-        raise RecipeError("freeze: nothing is left to train")
     if train.activation_checkpointing:
         checkpoint_activations(model)
     model.to(accelerator.device)

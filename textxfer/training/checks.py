@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from textxfer import registry
 from textxfer.errors import RecipeError
+from textxfer.heads import HeadChoice
 from textxfer.labels import LabelSet
 from textxfer.modeling.anatomy import is_causal
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.recipe.schema import Recipe
+from textxfer.recipe.sections import Adapt
 from textxfer.records import Splits
+from textxfer.tasks import Task
 from textxfer.training.plan import Plan
 
 
@@ -38,15 +41,54 @@ def check_rows(recipe: Recipe, splits: Splits, labels: LabelSet | None) -> None:
         raise RecipeError(*problems)
 
 
-def check_layers(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    """Stops where `freeze.layers` is more than the checkpoint has.
+def check_checkpoint(
+    recipe: Recipe, checkpoint: Checkpoint, task: Task, labels: LabelSet | None, head: HeadChoice | None
+) -> None:
+    """Stops where the recipe asks for what a checkpoint's network has not; no weight is loaded.
+
+    Where `freeze.layers` is `auto`, what can be told before the layers are chosen is told.
+
+    Args:
+        recipe: Whose `adapt`, `freeze` and `lora` are looked at.
+        checkpoint: Opened.
+        task: Whose head the network gets.
+        labels: None for answers.
+        head: Of textxfer's; None: the native one.
 
     Raises:
-        RecipeError: It is.
+        CheckpointError: Its family has no such head, or nothing to adapt it by.
+        RecipeError: There are fewer layers, no such modules, or nothing is left to train.
     """
-    depth, layers = checkpoint.config.num_hidden_layers, recipe.freeze.layers
-    if isinstance(layers, int) and layers > depth:
-        raise RecipeError(f"freeze.layers: is {layers}, but the checkpoint has {depth} layers (0 to {depth}, or `all`)")
+    from textxfer.modeling.build import skeleton
+    from textxfer.modeling.freezing import freeze
+    from textxfer.modeling.lora import modules_to_update
+
+    if recipe.adapt is not None:
+        check_adaptation(recipe.adapt, checkpoint)
+    model = skeleton(checkpoint, task.auto_class, labels, head)
+    layers = 0 if recipe.freeze.layers == "auto" else recipe.freeze.layers
+    frozen = freeze(model, layers, recipe.freeze.embeddings)
+    if recipe.lora is not None:
+        modules_to_update(model, recipe.lora.targets, layers)
+    elif frozen.trainable == 0:
+        raise RecipeError("freeze: nothing is left to train")
+
+
+def check_adaptation(settings: Adapt, checkpoint: Checkpoint) -> None:
+    """Stops where a checkpoint cannot be adapted as a recipe's `adapt` says; no weight is loaded.
+
+    Raises:
+        CheckpointError: It is no language model.
+        RecipeError: `adapt.freeze` leaves nothing to adapt.
+    """
+    from textxfer.modeling.language_model import check_language_model
+
+    check_language_model(checkpoint)
+    depth, layers = checkpoint.config.num_hidden_layers, settings.freeze.layers
+    if layers == "auto":
+        raise RecipeError("adapt.freeze.layers: cannot be `auto`, since there are no labels to probe; say a number")
+    if layers == "all" or layers >= depth:
+        raise RecipeError(f"adapt.freeze.layers: is {layers}, of {depth} layers; nothing would be adapted")
 
 
 def check_pooling(recipe: Recipe, checkpoint: Checkpoint) -> None:

@@ -9,13 +9,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from textxfer.recipe.merging import id_and_revision
 from textxfer.training.assemble import Prepared
+from textxfer.training.depth import Depth, choose_depth
 from textxfer.training.environment import is_recipe_of, recipe_fingerprint
 from textxfer.training.observers import Observer, tell
 from textxfer.training.processes import on_main
+from textxfer.training.ranking import Ranking, rank_checkpoints
 from textxfer.training.rows import Rows
 from textxfer.training.run_folder import CHOICES, ENVIRONMENT, RunFolder
 
@@ -24,7 +26,44 @@ if TYPE_CHECKING:
 
     from textxfer.recipe.schema import Recipe
 
-Made = dict[str, Any]
+Found = TypeVar("Found", Ranking, Depth)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a run chose, and why.
+
+    Attributes:
+        checkpoint: The checkpoints in their order; None where the recipe names one.
+        depth: The number of frozen layers; None where the recipe gives it.
+    """
+
+    checkpoint: Ranking | None = None
+    depth: Depth | None = None
+
+    def to_dict(self, folder: Path) -> dict[str, Any]:
+        """Gives what choices.json says in a run folder: what was chosen, paths relative to the folder."""
+        told: dict[str, Any] = {}
+        if self.checkpoint is not None:
+            told["checkpoint"] = self.checkpoint.relative_to(folder).to_dict()
+        if self.depth is not None:
+            told["depth"] = self.depth.to_dict()
+        return told
+
+    @classmethod
+    def read(cls, folder: Path) -> Chosen:
+        """Gives what choices.json of a run folder says; nothing where nothing was left open."""
+        file = folder / CHOICES
+        told: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        ranking, depth = told.get("checkpoint"), told.get("depth")
+        return cls(
+            Ranking.from_dict(ranking).absolute_from(folder) if ranking is not None else None,
+            Depth.from_dict(depth) if depth is not None else None,
+        )
+
+    def __or__(self, other: Chosen) -> Chosen:
+        """Gives both; where both chose, `other` holds."""
+        return Chosen(other.checkpoint or self.checkpoint, other.depth or self.depth)
 
 
 @dataclass
@@ -32,16 +71,16 @@ class Choices:
     """Settles what a recipe leaves open.
 
     Attributes:
-        known: What was chosen before, of choices.json.
+        known: What was chosen before.
         accelerator: Gives the run's, always the same; the main process chooses for all.
         observers: Who is told.
-        made: What choices.json is to say: {"checkpoint": a ranking, "depth": a curve}, each where it was asked for.
+        made: What is chosen so far.
     """
 
-    known: Mapping[str, Any]
+    known: Chosen
     accelerator: Callable[[], Accelerator]
     observers: list[Observer]
-    made: Made = field(default_factory=dict)
+    made: Chosen = field(default_factory=Chosen)
 
     def checkpoint(self, recipe: Recipe, rows: Rows) -> Recipe:
         """Gives the recipe with one checkpoint.
@@ -50,18 +89,15 @@ class Choices:
             CheckpointError: None of those to choose from can be used.
             DataError: The rows do not have one label each, or are too few.
         """
-        from textxfer.training.ranking import rank_checkpoints
-
         names = recipe.checkpoint.auto
         if names is None:
             return recipe
-
-        def rank() -> Made:
-            ranking = rank_checkpoints(recipe, rows, names, self.accelerator())
-            return ranking.to_dict() | {"lines": list(ranking.lines())}
-
-        made = self._made("checkpoint", rank, f"ranks {len(names)} checkpoints by what they make of training rows")
-        name, revision = id_and_revision(made["ranked"][0]["checkpoint"])
+        note = f"ranks {len(names)} checkpoints by what they make of training rows"
+        ranking = self._settled(
+            self.known.checkpoint, note, lambda: rank_checkpoints(recipe, rows, names, self.accelerator())
+        )
+        self.made = replace(self.made, checkpoint=ranking)
+        name, revision = id_and_revision(ranking.best.checkpoint)
         chosen = recipe.checkpoint.model_copy(update={"id": name, "revision": revision, "auto": None})
         return recipe.model_copy(update={"checkpoint": chosen})
 
@@ -72,42 +108,33 @@ class Choices:
             CheckpointError: The weights cannot be loaded.
             DataError: The rows do not have one label each, or are too few.
         """
-        from textxfer.training.depth import choose_depth
-
         recipe = prepared.recipe
         if recipe.freeze.layers != "auto":
             return prepared
-
-        def choose() -> Made:
-            depth = choose_depth(prepared.checkpoint, prepared.rows, self.accelerator())
-            return depth.to_dict() | {"lines": list(depth.lines())}
-
-        layers = self._made("depth", choose, "looks at each layer of the checkpoint")["layers"]
-        frozen = recipe.freeze.model_copy(update={"layers": layers})
+        depth = self._settled(
+            self.known.depth,
+            "looks at each layer of the checkpoint",
+            lambda: choose_depth(prepared.checkpoint, prepared.rows, self.accelerator()),
+        )
+        self.made = replace(self.made, depth=depth)
+        frozen = recipe.freeze.model_copy(update={"layers": depth.layers})
         return replace(prepared, recipe=recipe.model_copy(update={"freeze": frozen}))
 
-    def _made(self, what: str, make: Callable[[], Made], note: str) -> Made:
-        if what not in self.known:
-            tell(self.observers, "on_note", note)
-            made = on_main(self.accelerator(), make)
-            for line in made.pop("lines"):
-                tell(self.observers, "on_note", line)
-        else:
-            made = dict(self.known[what])
-        self.made[what] = made
-        return made
+    def _settled(self, known: Found | None, note: str, choose: Callable[[], Found]) -> Found:
+        """Gives what is known, or chooses, and tells of it."""
+        if known is not None:
+            return known
+        tell(self.observers, "on_note", note)
+        found = on_main(self.accelerator(), choose)
+        for line in found.lines():
+            tell(self.observers, "on_note", line)
+        return found
 
 
-def known_choices(recipe: Recipe, folder: RunFolder) -> Mapping[str, Any]:
-    """Gives what an unfinished run of this recipe, to be gone on with, has chosen; empty where there is none."""
+def known_choices(recipe: Recipe, folder: RunFolder) -> Chosen:
+    """Gives what an unfinished run of this recipe, to be gone on with, has chosen; nothing where there is none."""
     if not folder.resume or folder.holds != "an unfinished run":
-        return {}
+        return Chosen()
     known = folder.read_json(ENVIRONMENT).get("fingerprints", {})
     same = is_recipe_of(recipe_fingerprint(recipe.resolved(folder.path)), known)
-    return choices_of(folder.path) if same else {}
-
-
-def choices_of(path: Path) -> Mapping[str, Any]:
-    """Gives choices.json of a run; empty where nothing was left open."""
-    file = path / CHOICES
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return Chosen.read(folder.path) if same else Chosen()

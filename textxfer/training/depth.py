@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,11 @@ class Depth:
     def to_dict(self) -> dict[str, Any]:
         """Gives plain data."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Depth:
+        """Takes back what `to_dict` gave."""
+        return cls(**{**told, "curve": tuple(LayerScore(**each) for each in told["curve"])})
 
     def lines(self) -> Iterator[str]:
         """Gives the curve and the reason."""

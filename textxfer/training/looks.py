@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from textxfer.errors import DataError
 from textxfer.evaluation.features import features
-from textxfer.evaluation.probing import MOST_ROWS, stratified_sample
+from textxfer.evaluation.probing import MOST_ROWS, check_labels, stratified_sample
 from textxfer.modeling.build import build
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.training.rows import Rows
@@ -60,7 +60,7 @@ def draw_sample(rows: Rows, most: int = MOST_ROWS, seed: int = 0) -> Sample:
     """Gives `most` training rows or fewer; the same ones for the same seed.
 
     Raises:
-        DataError: They do not have one label each.
+        DataError: They do not have one label each, or two rows of two labels are not among them.
     """
     import numpy as np
 
@@ -70,6 +70,7 @@ def draw_sample(rows: Rows, most: int = MOST_ROWS, seed: int = 0) -> Sample:
     names = train["label"][:]
     places = stratified_sample(names, most, seed)
     ids = np.array([rows.labels.label2id[names[place]] for place in places.tolist()], dtype=np.int64)
+    check_labels(ids)
     return Sample(train.select(places), ids, len(train))
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textxfer.errors import CheckpointError, TextxferError
+from textxfer.errors import CheckpointError, MissingExtra, RecipeError
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.device import clear_memory, is_out_of_memory
-from textxfer.recipe.merging import id_and_revision
-from textxfer.training.checks import check_layers
+from textxfer.recipe.merging import id_and_revision, place_of
+from textxfer.recipe.schema import relative_place
+from textxfer.training.assemble import check_fit
 from textxfer.training.looks import Look, Sample, Tell, draw_sample, look
 from textxfer.training.rows import Rows
 
@@ -96,6 +98,28 @@ class Ranking:
         """Gives plain data."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Ranking:
+        """Takes back what `to_dict` gave."""
+        ranked, failed = (Ranked(**each) for each in told["ranked"]), (Failed(**each) for each in told["failed"])
+        return cls(**{**told, "ranked": tuple(ranked), "failed": tuple(failed)})
+
+    def relative_to(self, folder: Path) -> Ranking:
+        """Gives the ranking with paths as they are seen from a folder."""
+        return self._renamed(lambda name: relative_place(name, folder))
+
+    def absolute_from(self, folder: Path) -> Ranking:
+        """Gives the ranking with absolute paths, where they are seen from a folder."""
+        return self._renamed(lambda name: place_of(name, folder))
+
+    def _renamed(self, change: Callable[[str], str]) -> Ranking:
+        ranked = (dataclasses.replace(each, checkpoint=change(each.checkpoint)) for each in self.ranked)
+        failed = (
+            Failed(change(each.checkpoint), each.reason.replace(each.checkpoint, change(each.checkpoint)))
+            for each in self.failed
+        )
+        return dataclasses.replace(self, ranked=tuple(ranked), failed=tuple(failed))
+
     def lines(self) -> Iterator[str]:
         """Gives the table, what could not be ranked, how far to trust it, and the line for the recipe."""
         pooled = {"mean": "mean over tokens", "cls": "first token", "last": "last token"}[self.pooling]
@@ -121,7 +145,7 @@ def rank_checkpoints(
 
     Only training rows are looked at, 2,000 at most: the mean over layers of their pooled states, which foretells better
     than the last layer what training all of them comes to (Garbas et al. 2024, arXiv:2409.05997). A checkpoint that
-    cannot be opened or loaded, or has fewer layers than `freeze.layers`, is reported and passed over.
+    cannot be opened or loaded, or has not what the recipe asks for, is reported and passed over.
 
     Args:
         recipe: For which.
@@ -133,7 +157,7 @@ def rank_checkpoints(
 
     Raises:
         CheckpointError: None of them can be ranked; a line for each.
-        DataError: The rows do not have one label each, or are too few.
+        DataError: The rows do not have one label each, or are too few; no checkpoint is opened then.
     """
     sample = draw_sample(rows)
     found: list[tuple[Ranked, ProbeScore]] = []
@@ -142,12 +166,12 @@ def rank_checkpoints(
         share = _share_of(between, place, len(names))
         try:
             checkpoint = open_checkpoint(*id_and_revision(name))
-            check_layers(recipe, checkpoint)
+            check_fit(recipe, checkpoint, rows)
             seen = look(checkpoint, rows, sample, accelerator, pooling=pooling, layers="all", between=share)
             found.append(_judged(name, checkpoint, seen, sample))
         except CheckpointError as error:
             failed.append(Failed(name, str(error)))
-        except TextxferError as error:
+        except (RecipeError, MissingExtra) as error:
             failed.append(Failed(name, f"{name}: {error}"))
         except RuntimeError as error:
             if not is_out_of_memory(error):

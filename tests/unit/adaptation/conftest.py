@@ -45,6 +45,6 @@ def make_work(checkpoints: Callable[[str], Path], texts_file: Path) -> Callable[
     def make(family: str | Path = "bert", **changes: Any) -> Work:
         folder = family if isinstance(family, Path) else checkpoints(family)
         settings = Adapt(texts=(str(texts_file),), **(SMALL | changes))
-        return work_of(settings, open_checkpoint(str(folder)), None)
+        return work_of(settings, open_checkpoint(str(folder)), None, "no")
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.adaptation.conftest import SMALL
+from tests.unit.adaptation.conftest import SMALL, domain
 from tests.unit.training.helpers import Watcher, rows, signaller, splits
-from textxfer.errors import DataError, Interrupted, RecipeError
+from textxfer.errors import DataError, Interrupted, RecipeError, TextxferError
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import run_recipe
 
@@ -99,6 +100,61 @@ def test_a_leak_stops_the_run_before_anything_is_written(adapting: Make, texts_f
     with pytest.raises(DataError, match="the task's test split too"):
         run_recipe(adapting(), splits=splits())
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "lines", "message"),
+    [
+        ({}, ["only one text"], "1 different texts are too few"),
+        ({}, [rows(5, 200)[0]["text"]], "the task's test split too"),
+        ({}, None, "there is no such file or folder"),
+        ({"adapt": {"freeze": {"layers": 2}}}, domain(), "adapt.freeze.layers: is 2, of 2 layers"),
+        ({"lora": {"targets": ["querry"]}}, domain(), "lora.targets: unknown module `querry`"),
+    ],
+    ids=["few", "leak", "missing", "frozen", "targets"],
+)
+@pytest.mark.parametrize("choice", [{}, {"checkpoint": "auto"}, {"freeze": {"layers": "auto"}}], ids=str)
+def test_what_is_wrong_is_told_before_anything_is_computed(
+    recipe: Make,
+    checkpoints: Any,
+    tmp_path: Path,
+    monkeypatch: Any,
+    sections: Any,
+    lines: Any,
+    message: str,
+    choice: Any,
+) -> None:
+    import transformers
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr(transformers.PreTrainedModel, "from_pretrained", refuse)
+    if lines is not None:
+        (tmp_path / "few.txt").write_text("\n".join(lines))
+    made = recipe(**choice) | {key: value for key, value in sections.items() if key != "adapt"}
+    made["adapt"] = {"texts": [str(tmp_path / "few.txt")], **SMALL, **sections.get("adapt", {})}
+    if choice.get("checkpoint"):
+        made["checkpoint"] = {"auto": [str(checkpoints("bert")), str(checkpoints("electra"))]}
+    with pytest.raises(TextxferError, match=re.escape(message)):
+        run_recipe(made, splits=splits())
+
+
+def test_no_run_has_the_name_of_the_folder_of_adapted_checkpoints(recipe: Make, tmp_path: Path) -> None:
+    message = "name: `adapted` is the folder of adapted checkpoints, among those of runs; change it"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe(name="adapted"), rows_given=True)
+    path = tmp_path / "adapted.yaml"
+    path.write_text("checkpoint: a/b\ndataset: x.csv\ntask: topic\n")
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(path)
+
+
+def test_the_arithmetic_of_a_run_is_that_of_its_adaptation(adapting: Make) -> None:
+    for precision in ("fp32", "bf16"):
+        watcher = Watcher()
+        run_recipe(adapting(name=precision, train={"precision": precision}), splits=splits(), observers=[watcher])
+        assert any(note.startswith("adapts ") for note in watcher.notes)
 
 
 def test_check_counts_the_texts_and_finds_leaks(

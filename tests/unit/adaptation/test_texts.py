@@ -121,6 +121,9 @@ def test_every_place_that_is_wrong_is_told(tmp_path: Path, write_csv: Any) -> No
     empty.write_text("")
     (tmp_path / "none").mkdir()
     column = write_csv(tmp_path / "b.csv", [{"txt": "row", "stars": "5"}])
+    blank = lines(tmp_path / "blank.txt", ["", "  "] * 30)
+    with pytest.raises(DataError, match=r"adapt\.texts: 0 different texts are too few"):
+        gathered(blank)
     places = [str(tmp_path / "missing.txt"), str(empty), str(tmp_path / "none"), str(column)]
     with pytest.raises(DataError) as caught:
         gathered(*places)

@@ -13,12 +13,14 @@ import pytest
 
 from tests import tiny
 from tests.unit.training.helpers import Watcher, assert_same_run, make_recipe, rows, signaller, splits
-from textxfer.errors import CheckpointError, Interrupted
+from textxfer.errors import CheckpointError, DataError, Interrupted
 from textxfer.modeling.checkpoint import open_checkpoint
 from textxfer.recipe.loading import load_recipe
+from textxfer.recipe.schema import relative_place
 from textxfer.run import run_recipe
 from textxfer.training import depth, ranking
 from textxfer.training.assemble import prepare
+from textxfer.training.choices import Chosen
 from textxfer.training.precision import make_accelerator
 from textxfer.training.rows import load_rows
 
@@ -56,6 +58,10 @@ def test_the_best_checkpoint_is_taken_and_the_run_repeats(two: list[str], tmp_pa
     assert resolved.freeze.layers == choices["depth"]["layers"]
     assert [each["layer"] for each in choices["depth"]["curve"]] == [0, 1, 2]
     assert choices["checkpoint"]["rows"] == 28
+    named = [each["checkpoint"] for each in choices["checkpoint"]["ranked"]]
+    assert named == [relative_place(name, result.folder) for name in reversed(two)]
+    assert all(name.startswith("../") for name in named)
+    assert json.loads(json.dumps(Chosen.read(result.folder).to_dict(result.folder))) == choices
     notes = "\n".join(watcher.notes)
     assert "ranked on 28 of 28 training rows" in notes
     assert f"checkpoint: {two[1]}" in notes
@@ -115,6 +121,31 @@ def test_one_with_too_few_layers_is_passed_over(two: list[str], tmp_path: Path) 
     assert f"cannot be ranked: {shallow}: freeze.layers: is 2, but the checkpoint has 1 layers" in str(
         prepared.rows.notes
     )
+
+
+def test_one_without_what_is_to_be_updated_is_passed_over(two: list[str], tmp_path: Path) -> None:
+    other = tiny.make_checkpoint(tmp_path / "distil", "distilbert")
+    recipe = left_open([str(other), two[1]], tmp_path, lora={"targets": ["query"]}, train={"max_steps": 1})
+    watcher = Watcher()
+    result = run_recipe(recipe, splits=splits(), observers=[watcher])
+    assert load_recipe(result.folder / "recipe.yaml", rows_given=True).checkpoint.id == two[1]
+    assert f"not ranked: {other}: lora.targets: unknown module `query`" in "\n".join(watcher.notes)
+    assert str(tmp_path) not in (result.folder / "choices.json").read_text()
+    assert Chosen.read(result.folder).checkpoint.failed[0].checkpoint == str(other)  # type: ignore[union-attr]
+
+
+def test_rows_that_no_probe_can_judge_are_told_before_any_weights(
+    two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of many rows has the other label, and a sample of them has not."""
+    monkeypatch.setattr(ranking, "open_checkpoint", _never)
+    labelled = [row | {"label": "good" if number else "bad"} for number, row in enumerate(rows(9000))]
+    recipe = load_recipe(left_open(two, tmp_path), rows_given=True)
+    given = load_rows(recipe, {"train": labelled, "validation": rows(4)})
+    with pytest.raises(
+        DataError, match="a probe needs two rows of two labels at least; there are 2000 rows of 1 label"
+    ):
+        ranking.rank_checkpoints(recipe, given, two, make_accelerator("fp32"))
 
 
 def test_none_can_be_used(tmp_path: Path) -> None:

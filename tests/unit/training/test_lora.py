@@ -85,6 +85,32 @@ def test_every_field_is_used(small: Small, change: dict[str, Any]) -> None:
     assert any(not weights(plain.folder)[name].equal(value) for name, value in weights(changed.folder).items())
 
 
+def test_targets_are_looked_for_before_any_weights(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr(transformers.PreTrainedModel, "from_pretrained", refuse)
+    for layers in (0, 1, "auto"):
+        with pytest.raises(RecipeError, match=r"lora\.targets: unknown module `nothing`"):
+            run_recipe(small(lora={"targets": ["query", "nothing"]}, freeze={"layers": layers}), splits=splits())
+    with pytest.raises(RecipeError, match="lora: all layers are frozen"):
+        run_recipe(small(lora=LORA, freeze={"layers": 2}), splits=splits())
+    with pytest.raises(RecipeError, match=r"freeze\.layers: is 3, but the checkpoint has 2 layers"):
+        run_recipe(small(freeze={"layers": 3}), splits=splits())
+
+
+def test_nothing_left_to_train_is_told_before_any_weights(
+    small: Small, checkpoints: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task whose network has no head of its own."""
+    from textxfer.tasks.sentiment import Sentiment
+
+    monkeypatch.setattr(Sentiment, "auto_class", "AutoModel")
+    recipe = small(checkpoint=str(checkpoints("gpt2")), freeze={"layers": "all"})
+    with pytest.raises(RecipeError, match="freeze: nothing is left to train"):
+        run_recipe(recipe, splits=splits())
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
