@@ -16,6 +16,7 @@ FLOORS = {
     "labels": 0,
     "records": 0,
     "command_line": 0,
+    "one_file_page": 0,
     "sources": 1,
     "heads": 1,
     "metrics": 1,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from textxfer.commands._model import add_model_arguments, model_options
 from textxfer.errors import DataError, OutputError
 
 SUMMARY = "judge a saved model on labelled rows, and write a report"
@@ -28,16 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label-delimiter", metavar="TEXT", help="what separates the labels of a row")
     parser.add_argument("--metrics", metavar="A,B", help="names; default: the task's")
     parser.add_argument("--slice", action="append", default=[], metavar="COLUMN", help="score each of its values too")
-    parser.add_argument("--precision", choices=("fp32", "auto"), default="fp32", help="auto: bf16 where it is fast")
-    parser.add_argument("--device", help="default: CUDA, then MPS, else the CPU")
+    add_model_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), help="folder (default: evaluation)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier evaluation there")
+    parser.add_argument("--quiet", action="store_true", help="show mistakes only; the folder has the scores")
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Judges, writes the folder, and prints the scores."""
     folder = arguments.output
     _check_folder(folder, arguments.overwrite)
+    options = model_options(arguments)
     columns = {name: given for name in COLUMNS if (given := getattr(arguments, name)) is not None}
     from textxfer.report.html import write_report
     from textxfer.serving.assess import assess
@@ -51,8 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
             label_delimiter=arguments.label_delimiter,
             metrics=arguments.metrics.split(",") if arguments.metrics else None,
             slices=arguments.slice,
-            device=arguments.device,
-            precision=arguments.precision,
+            **options,
         )
     except DataError as error:  # told in the words of a recipe
         raise DataError(*(re.sub(r"`dataset\.(\w+)`", _flag, line) for line in error.lines)) from error
@@ -66,8 +67,9 @@ def execute(arguments: argparse.Namespace) -> int:
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    print(_table(found.metrics))
-    print(f"report: {write_report(folder)}")
+    report = write_report(folder)
+    if not arguments.quiet:
+        print(_table(found.metrics), f"report: {report}", sep="\n")
     return 0
 
 

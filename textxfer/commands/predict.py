@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from textxfer.commands._model import add_model_arguments, model_options
 from textxfer.commands._numbers import count
 
 SUMMARY = "predict every row of a file (csv, tsv, jsonl, txt, parquet), however large"
@@ -26,10 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", metavar="K", type=count, help="labels a row, best first; default: 1")
     parser.add_argument("--columns", metavar="A,B", default="all", help="columns to copy; default: all; or none")
     parser.add_argument("--format", metavar="KIND", help="of FILE; default: by its ending, for stdin jsonl")
-    parser.add_argument("--backend", choices=["torch", "onnx"], default="torch", help="onnx: an exported model")
-    parser.add_argument("--precision", choices=["fp32", "auto"], default="fp32", help="auto: bf16 where it is fast")
-    parser.add_argument("--batch-tokens", metavar="N", type=count, help="padded tokens of a batch; default: by device")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is")
+    add_model_arguments(parser)
     parser.add_argument("--skip-bad", action="store_true", help="give rows that cannot be used no prediction; go on")
     parser.add_argument("--harmless", action="store_true", help="csv: an apostrophe before texts like =1+1")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished OUT")
@@ -41,7 +39,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Predicts; shows progress and what was done on standard error."""
     from textxfer.serving.bulk import predict_file
 
-    columns = arguments.columns
+    columns, options = arguments.columns, model_options(arguments)
     bar = _Bar()
     try:
         result = predict_file(
@@ -55,10 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
             top_k=arguments.top_k,
             columns=columns if columns in ("all", "none") else columns.split(","),
             file_format=arguments.format,
-            backend=arguments.backend,
-            precision=arguments.precision,
-            batch_tokens=arguments.batch_tokens,
-            device=arguments.device,
+            **options,
             skip_bad=arguments.skip_bad,
             harmless=arguments.harmless,
             resume=arguments.resume,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textxfer.commands._model import add_model_arguments, model_options
 from textxfer.commands._numbers import count
 from textxfer.errors import MissingExtra, TextxferError
 
@@ -28,10 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a run, a model's folder, or a Hub id (id@revision)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1, this machine")
     parser.add_argument("--port", metavar="N", type=_port, default=8000, help="default: 8000; 0 takes a free one")
-    parser.add_argument("--backend", choices=["torch", "onnx"], default="torch", help="onnx: an exported model")
-    parser.add_argument("--precision", choices=["fp32", "auto"], default="fp32", help="auto: bf16 where it is fast")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is")
-    parser.add_argument("--batch-tokens", metavar="N", type=count, help="padded tokens of a batch; default: by device")
+    add_model_arguments(parser)
     parser.add_argument(
         "--batch-texts", metavar="N", type=count, default=32, help="of a call of the model; default: 32"
     )
@@ -39,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-texts", metavar="N", type=count, help="of a request; default: 256")
     parser.add_argument("--max-characters", metavar="N", type=count, help="of a text; default: 50000")
     parser.add_argument("--max-waiting", metavar="N", type=count, help="texts that may wait; default: 1024")
+    parser.add_argument("--max-waiting-bytes", metavar="BYTES", type=count, help="of all bodies; default: 67108864")
     parser.add_argument("--read-timeout", metavar="S", type=_seconds, help="to send a request; default: 20")
     parser.add_argument("--timeout", metavar="S", type=_seconds, help="to answer it; default: 30")
     parser.add_argument("--quiet", action="store_true", help="show mistakes only")
@@ -50,8 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if missing:
         raise MissingExtra(f"serve: {missing[0]} is not installed; pip install 'textxfer[serve]'")
     token = _token()
-    if arguments.backend == "onnx" and arguments.precision != "fp32":
-        raise TextxferError("--precision is for torch; an exported model has the precision it was exported with")
+    options = model_options(arguments)
     from textxfer.serving.server import address, listen
 
     limits = _limits(arguments)
@@ -61,13 +59,8 @@ def execute(arguments: argparse.Namespace) -> int:
         from textxfer.serving.pipeline import pipeline
         from textxfer.serving.server import serve
 
-        pipe = pipeline(
-            arguments.model,
-            backend=arguments.backend,
-            device=arguments.device,
-            precision=arguments.precision,
-            batch_tokens=arguments.batch_tokens or _batch_tokens(arguments.backend, arguments.device),
-        )
+        options["batch_tokens"] = arguments.batch_tokens or _batch_tokens(arguments.backend, arguments.device)
+        pipe = pipeline(arguments.model, **options)
         name = _name(arguments.model)
         app = create_app(pipe, name=name, limits=limits, token=token, batch_texts=arguments.batch_texts)
         lines = [f"{name}: {address(sock)}  (Ctrl-C stops)"]
@@ -112,13 +105,15 @@ def _limits(arguments: argparse.Namespace) -> Limits:
         "texts": arguments.max_texts,
         "characters": arguments.max_characters,
         "waiting": arguments.max_waiting,
+        "waiting_bytes": arguments.max_waiting_bytes,
         "read_seconds": arguments.read_timeout,
         "answer_seconds": arguments.timeout,
     }
     try:
         return Limits(**{name: value for name, value in given.items() if value is not None})
     except ValueError as error:
-        raise TextxferError(f"--max-waiting: {error}") from error
+        flag = "--max-waiting-bytes" if str(error).startswith("waiting_bytes") else "--max-waiting"
+        raise TextxferError(f"{flag}: {error}") from error
 
 
 def _name(model: str) -> str:

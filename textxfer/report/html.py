@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from textxfer.one_file_page import PageSource
 from textxfer.report import choices, confidence, data, labels, learning, mistakes, origin, seeds, slices, summary
 from textxfer.report.pieces import Head, Section
 from textxfer.report.reading import RunFiles, read_run
@@ -50,32 +49,15 @@ def render(folder: Path) -> str:
 
 
 def _page(head: Head, sections: Sequence[Section]) -> str:
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.filters |= {
+    filters = {
         "score": score,
         "count": count,
         "isolated": isolated,
         "breakable": breakable,
         "unfolding": unfolding,
     }
-    style, script = ((PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
-    return environment.get_template("template.html").render(
-        head=head,
-        sections=sections,
-        style=Markup(style),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
+    source = PageSource(PAGE)
+    return source.render("template.html", filters=filters, finalize=_shown, head=head, sections=sections)
 
 
 def write_report(folder: Path) -> Path:

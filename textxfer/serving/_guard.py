@@ -29,6 +29,10 @@ def problem(status: int, *lines: str, **headers: str) -> JSONResponse:
     return JSONResponse({"errors": list(lines)}, status, named)
 
 
+def _busy(why: str) -> JSONResponse:
+    return problem(503, f"busy: {why}; try again", Retry_After="1")
+
+
 @dataclass
 class _Refused(Exception):
     response: JSONResponse
@@ -50,6 +54,7 @@ class Guard:
         self._token = token.encode() if token is not None else None
         self._metrics = metrics
         self._in_progress = 0
+        self._bytes = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -66,6 +71,7 @@ class Guard:
             await send(message)
 
         self._in_progress += 1
+        body = None
         try:
             body = await self._read(scope, receive)
             if body is not None:
@@ -77,10 +83,11 @@ class Guard:
             raise
         finally:
             self._in_progress -= 1
+            self._bytes -= len(body or b"")
             self._metrics.request(scope["path"], status, time.perf_counter() - began)
 
     async def _read(self, scope: Message, receive: Receive) -> bytes | None:
-        """Gives the whole body; None where the client has gone.
+        """Gives the whole body, whose bytes are counted from then on; None where the client has gone.
 
         Raises:
             _Refused: It may not ask, or not for so much, or not so slowly.
@@ -92,11 +99,11 @@ class Guard:
                 what = "this server wants its token: send the header `Authorization: Bearer TOKEN`"
                 raise _Refused(problem(401, what, WWW_Authenticate="Bearer"))
         if self._in_progress > self._limits.requests:
-            raise _Refused(problem(503, "busy: too many requests at a time; try again", Retry_After="1"))
+            raise _Refused(_busy("too many requests at a time"))
         if int(headers.get(b"content-length", 0)) > self._limits.body_bytes:  # uvicorn lets only numbers through
             raise _Refused(self._too_large())
         parts: list[bytes] = []
-        size = 0
+        size, whole = 0, False
         try:
             async with asyncio.timeout(self._limits.read_seconds):
                 while True:
@@ -105,13 +112,19 @@ class Guard:
                         return None
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
+                    self._bytes += len(parts[-1])
                     if size > self._limits.body_bytes:
                         raise _Refused(self._too_large())
+                    if self._bytes > self._limits.waiting_bytes:
+                        raise _Refused(_busy("the requests in progress are too large together"))
                     if not message.get("more_body", False):
+                        whole = True
                         return b"".join(parts)
         except TimeoutError:
             seconds = self._limits.read_seconds
             raise _Refused(problem(408, f"the body did not come within {seconds:g} s")) from None
+        finally:
+            self._bytes -= 0 if whole else size
 
     def _too_large(self) -> JSONResponse:
         return problem(413, f"the body is larger than {self._limits.body_bytes:,} bytes; send fewer texts at a time")

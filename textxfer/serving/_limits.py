@@ -15,6 +15,7 @@ class Limits:
         characters: Of a text.
         waiting: Texts that wait for the model, of all requests together.
         requests: In progress at a time.
+        waiting_bytes: Of the bodies of these, together.
         read_seconds: For a client to send the head of its request, again for the body, and again to take the answer.
         answer_seconds: From there to the answer.
     """
@@ -24,6 +25,7 @@ class Limits:
     characters: int = 50_000
     waiting: int = 1024
     requests: int = 512
+    waiting_bytes: int = 64 << 20
     read_seconds: float = 20.0
     answer_seconds: float = 30.0
 
@@ -31,5 +33,7 @@ class Limits:
         for name, value in vars(self).items():
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
                 raise ValueError(f"{name} must be a number above 0, not {value!r}")
-        if self.waiting < self.texts:
-            raise ValueError(f"waiting ({self.waiting}) must be at least texts ({self.texts}): one request must fit in")
+        for most, one in (("waiting", "texts"), ("waiting_bytes", "body_bytes")):
+            if getattr(self, most) < getattr(self, one):
+                what = f"{most} ({getattr(self, most)}) must be at least {one} ({getattr(self, one)})"
+                raise ValueError(f"{what}: one request must fit in")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Literal
 
 from starlette.responses import HTMLResponse
+
+from textxfer.one_file_page import PageSource, hash_of
 
 PAGE = Path(__file__).parent / "page"
 
@@ -22,30 +22,14 @@ class Page:
     """
 
     def __init__(self, name: str, gives: Literal["labels", "answers"], secured: bool) -> None:
-        import jinja2
-        from markupsafe import Markup
-
         import textxfer
 
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(PAGE),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        style, script = ((PAGE / file).read_text(encoding="utf-8") for file in ("style.css", "page.js"))
-        self._html = environment.get_template("page.html").render(
-            name=name,
-            gives=gives,
-            secured=secured,
-            version=textxfer.__version__,
-            style=Markup(style),
-            script=Markup(script),
-        )
+        source = PageSource(PAGE)
+        self._html = source.render("page.html", name=name, gives=gives, secured=secured, version=textxfer.__version__)
         policy = (
-            f"default-src 'none'; connect-src 'self'; style-src {_hash(style)}; script-src {_hash(script)}; "
-            "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            f"default-src 'none'; connect-src 'self'; style-src {hash_of(source.style)}; "
+            f"script-src {hash_of(source.script)}; img-src data:; base-uri 'none'; form-action 'none'; "
+            "frame-ancestors 'none'"
         )
         self._headers = {
             "Content-Security-Policy": policy,
@@ -57,7 +41,3 @@ class Page:
     async def response(self) -> HTMLResponse:
         """Gives the page."""
         return HTMLResponse(self._html, headers=self._headers)
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -11,14 +11,12 @@ from typing import Any, Literal
 from textxfer import registry
 from textxfer.data.columns import select_columns
 from textxfer.errors import DataError
-from textxfer.evaluation.evaluate import Evaluation, evaluate
-from textxfer.evaluation.scoring import score
+from textxfer.evaluation.evaluate import Evaluation
 from textxfer.evaluation.slices import parts_of, quarters, scores_of_slices
 from textxfer.evaluation.verdict import contexts, scores_by_split, verdict, with_texts
 from textxfer.labels import LabelSet
 from textxfer.records import Split, Splits
 from textxfer.serving.engine import Engine, open_engine
-from textxfer.serving.torch_backend import TorchBackend
 from textxfer.sources.files import Files
 from textxfer.sources.memory import as_dataset
 
@@ -54,6 +52,7 @@ def assess(
     metrics: Sequence[str] | None = None,
     slices: Sequence[str] = (),
     revision: str | None = None,
+    backend: Literal["torch", "onnx"] = "torch",
     device: str | None = None,
     precision: Literal["fp32", "auto"] = "fp32",
     batch_tokens: int | None = None,
@@ -69,8 +68,9 @@ def assess(
         metrics: Names. Default: the task's.
         slices: Columns whose values cut the rows into slices, which get scores of their own.
         revision: Of a model on the Hub.
+        backend: torch, or `onnx` for what `textxfer export` wrote.
         device: Default: CUDA, then MPS, else the CPU.
-        precision: fp32, or `auto`: bf16 where the device does it well.
+        precision: fp32, or `auto`: bf16 where the device does it well; for torch.
         batch_tokens: Padded tokens of a batch. Default: by device.
 
     Raises:
@@ -78,7 +78,8 @@ def assess(
     """
     raw = _rows(data, split)
     _check_slices(raw, slices)
-    engine = open_engine(model, revision, device=device, precision=precision, batch_tokens=batch_tokens)
+    how: dict[str, Any] = {"device": device, "precision": precision, "batch_tokens": batch_tokens}
+    engine = open_engine(model, revision, backend=backend, **how)
     return assess_rows(engine, raw, columns=columns, label_delimiter=label_delimiter, metrics=metrics, slices=slices)
 
 
@@ -102,7 +103,7 @@ def assess_rows(
     if slices and len(ready) != len(raw):
         raise DataError(f"{raw.origin}: questions with several rows cannot be cut into slices by column")
     names = tuple(metrics or task.default_metrics)
-    found = _evaluated(engine, ready, names)
+    found = engine.evaluate(ready.rows, names)
     kinds = {name: parts_of(raw.rows[name][:]) for name in slices} | _own_slices(ready)
     groups = contexts(ready.rows)
     told_slices = scores_of_slices(found.predictions, kinds, names, engine.labels, groups)
@@ -171,17 +172,6 @@ def _own_slices(split: Split) -> dict[str, Any]:
     if "label" in rows.column_names and rows["label"][:] and not isinstance(rows["label"][0], list):
         kinds["label"] = parts_of(rows["label"][:])
     return kinds
-
-
-def _evaluated(engine: Engine, split: Split, metrics: tuple[str, ...]) -> Evaluation:
-    task, labels, backend = engine.task, engine.labels, engine.backend
-    with engine._turn:  # others may be predicting
-        encoded = task.encode(split.rows, engine.tokenizer, labels)
-        if isinstance(backend, TorchBackend):
-            return evaluate(backend.model, task, encoded, split.rows, labels, metrics, **backend.options)
-        reduced = backend.reduced(task, encoded)
-    predictions = task.decode(reduced, encoded, split.rows)
-    return Evaluation(score(predictions, metrics, labels), predictions, reduced.get("logits"))
 
 
 def _metrics(found: Evaluation, labels: LabelSet | None, groups: Any) -> dict[str, Any]:

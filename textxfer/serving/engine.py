@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from textxfer.errors import CheckpointError
 from textxfer.evaluation.conformal import Conformal
+from textxfer.evaluation.evaluate import Evaluation, evaluate
+from textxfer.evaluation.scoring import score
 from textxfer.labels import LabelSet
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.records import Encoded, Predictions, Table
 from textxfer.serving._saved import noted_conformal, task_of_model
-from textxfer.serving.torch_backend import load_torch
+from textxfer.serving.torch_backend import TorchBackend, load_torch
 from textxfer.tasks import Task
 
 if TYPE_CHECKING:
+    import datasets
     import numpy as np
     import torch
 
@@ -61,6 +64,22 @@ class Engine:
             encoded = self.task.encode(table, self.tokenizer, None)
             reduced = self.backend.reduced(self.task, encoded)
         return self.task.decode(reduced, encoded, table)
+
+    def evaluate(self, rows: datasets.Dataset, metrics: Sequence[str]) -> Evaluation:
+        """Gives predictions for labelled rows, as the task prepared them, and their scores.
+
+        Args:
+            rows: One at least.
+            metrics: Names.
+        """
+        with self._turn:
+            encoded = self.task.encode(rows, self.tokenizer, self.labels)
+            if isinstance(self.backend, TorchBackend):  # which gives the loss too
+                options = self.backend.options
+                return evaluate(self.backend.model, self.task, encoded, rows, self.labels, metrics, **options)
+            reduced = self.backend.reduced(self.task, encoded)
+        predictions = self.task.decode(reduced, encoded, rows)
+        return Evaluation(score(predictions, metrics, self.labels), predictions, reduced.get("logits"))
 
 
 def open_engine(

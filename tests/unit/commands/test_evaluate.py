@@ -87,6 +87,41 @@ def test_label_sets_are_judged_too(bert: Path, tmp_path: Path) -> None:
     assert 0 <= read(tmp_path / "out")[0]["test"]["accuracy"] <= 1
 
 
+def test_an_exported_model_has_the_same_scores(
+    model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    from textxfer.serving.export import export_onnx
+
+    exported = export_onnx(model, tmp_path / "exported").folder
+    for name, more in (("torch", []), ("onnx", ["--backend", "onnx", "--quiet"])):
+        given = [str(exported if more else model), "--data", str(rows), *more, "-o", str(tmp_path / name)]
+        capsys.readouterr()
+        assert main(["evaluate", *given]) == 0
+        assert bool(capsys.readouterr().out) == (name == "torch")
+    one, other = read(tmp_path / "torch")[0], read(tmp_path / "onnx")[0]
+    assert one["confusion"] == other["confusion"]
+    assert one["test"] == pytest.approx({**one["test"], **other["test"]}, abs=1e-5)
+
+
+def test_batches_have_the_size_that_is_asked_for(
+    model: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from textxfer.evaluation import forward
+
+    sizes: list[int] = []
+    plain = forward.sorted_batches
+
+    def kept(lengths: Any, batch_tokens: int) -> Any:
+        sizes.append(batch_tokens)
+        return plain(lengths, batch_tokens)
+
+    monkeypatch.setattr(forward, "sorted_batches", kept)
+    command = ["evaluate", str(model), "--data", str(rows), "-o", str(tmp_path / "out"), "--batch-tokens", "64"]
+    assert main(command) == 0
+    assert sizes == [64]
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -94,6 +129,7 @@ def test_label_sets_are_judged_too(bert: Path, tmp_path: Path) -> None:
         (["--slice", "sources"], "did you mean `source`"),
         (["--split", "test"], "is one file"),
         (["--metrics", "accurcy"], "did you mean `accuracy`"),
+        (["--backend", "onnx", "--precision", "auto"], "--precision is for torch"),
     ],
 )
 def test_what_is_wrong_is_said(

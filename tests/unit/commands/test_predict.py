@@ -46,6 +46,12 @@ def test_to_standard_output_by_default(shell: Shell, model: str, source: str) ->
     assert shell("predict", model, source, "--text", "review", "-o", "-", "--quiet") == (0, out, "")
 
 
+def test_precision_of_an_exported_model(shell: Shell, model: str, source: str) -> None:
+    code, _, err = shell("predict", model, source, "--backend", "onnx", "--precision", "auto")
+    assert code == 2
+    assert "--precision is for torch; an exported model has the precision it was exported with" in err
+
+
 def test_to_a_file(shell: Shell, model: str, source: str, tmp_path: Path) -> None:
     code, out, err = shell("predict", model, source, "--text", "review", "--columns", "id", "-o", "out.csv")
     assert (code, out) == (0, "")

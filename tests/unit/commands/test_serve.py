@@ -68,6 +68,7 @@ def test_it_answers_what_it_accepted_and_stops(number: int, trained: Any) -> Non
 
 def test_flags_and_token_are_used(trained: Any) -> None:
     flags = ["--max-body", "200", "--max-texts", "2", "--max-characters", "9", "--max-waiting", "2", "--timeout", "9"]
+    flags += ["--max-waiting-bytes", "400"]
     run = str(trained("bert") / "model")
     more = ["--read-timeout", "0.3", "--batch-tokens", "64", "--precision", "fp32"]
     with serving(run, *flags, *more, TEXTXFER_SERVE_TOKEN="abc") as (process, url):
@@ -107,6 +108,11 @@ def test_a_port_in_use(shell: Shell, trained: Any) -> None:
         ([".", "--max-texts", "0"], "argument --max-texts: invalid whole number from 1 on value: '0'"),
         ([".", "--timeout", "nan"], "argument --timeout: invalid number of seconds value: 'nan'"),
         ([".", "--max-texts", "9", "--max-waiting", "8"], "--max-waiting: waiting (8) must be at least texts (9)"),
+        (
+            [".", "--max-waiting-bytes", "9"],
+            "--max-waiting-bytes: waiting_bytes (9) must be at least body_bytes (2097152)",
+        ),
+        ([".", "--backend", "onnx", "--precision", "auto"], "--precision is for torch"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments: list[str], message: str, shell: Shell) -> None:

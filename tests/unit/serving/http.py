@@ -113,6 +113,12 @@ def served(pipe: TextClassifier | QuestionAnswerer, limits: Limits | None = None
         assert not thread.is_alive()
 
 
+def told(answer: httpx.Response) -> tuple[int, list[str]]:
+    """Gives the status of an answer and what is wrong."""
+    assert answer.headers["content-type"] == "application/json"
+    return answer.status_code, answer.json()["errors"]
+
+
 def until(true: Callable[[], Any], seconds: float = 20) -> None:
     """Waits until something is true."""
     end = time.monotonic() + seconds
