@@ -154,7 +154,7 @@ def _build_headed(checkpoint: Checkpoint, head: HeadChoice, labels: LabelSet | N
 def skeleton(
     checkpoint: Checkpoint, auto_class: str, labels: LabelSet | None = None, head: HeadChoice | None = None
 ) -> nn.Module:
-    """Gives the network that `build` would give, on PyTorch's meta device: every module, and no weight.
+    """Gives the network that `build` would give: every module, and no weight of the backbone (PyTorch's meta device).
 
     Args:
         checkpoint: As `open_checkpoint` gives it.
@@ -176,12 +176,13 @@ def skeleton(
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"), quiet_transformers():
             model: nn.Module = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
-            if head is None:
-                return model
-            strip(model)
-            return Headed(model, head.make(config.hidden_size, config.num_labels), head)
     except ValueError as error:
         raise _without_head(checkpoint, auto_class, error) from error
+    if head is None:
+        return model
+    strip(model)
+    with torch.random.fork_rng(devices=[]):  # not on the meta device: a head may look at its numbers
+        return Headed(model, head.make(config.hidden_size, config.num_labels), head)
 
 
 def _config_for(checkpoint: Checkpoint, labels: LabelSet | None, multi_label: bool, dropout: float | None) -> Any:
