@@ -127,7 +127,7 @@ def test_the_reference_says_type_default_and_meaning_in_words() -> None:
     lines = editor_schema.reference().splitlines()
     for line in (
         "| `epochs` | whole number from 1 | `3` | Passes over the training rows. |",
-        "| `learning_rate` | number above 0 | `5e-5` | Highest learning rate. |",
+        "| `weight_decay` | number from 0 | `0.01` | AdamW's weight decay; norms and biases have none. |",
         "| `multi_label` | true or false | `false` | Whether a text may have any number of labels; see "
         "`dataset.label_delimiter`. |",
     ):

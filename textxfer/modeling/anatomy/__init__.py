@@ -2,10 +2,11 @@
 
 A family's module says `locate(backbone)`, `last_linear(model)`, `DROPOUT_FIELDS`, `PROJECTIONS` (what makes attention's
 queries and values) and `most_tokens(config)`; one whose frozen layers can be cached also says `pooled_token(config)`
-and `without_prefix(backbone, ...)`, one that was pretrained on bare texts `LANGUAGE_MODEL`. What a head of textxfer's
-stands on is `BACKBONE` ("AutoModel" unless it says so), after `strip(backbone)`; such a head pools as `POOLING` says
-unless it is told (by default as the stock head does); `CAUSAL` families' tokens see only those before them. `FAMILIES`
-maps the `model_type` of a checkpoint's config.json to its module.
+and `without_prefix(backbone, ...)`, one that was pretrained on bare texts `LANGUAGE_MODEL`, one that learns at another
+rate than BERT `RATE`. What a head of textxfer's stands on is `BACKBONE` ("AutoModel" unless it says so), after
+`strip(backbone)`; such a head pools as `POOLING` says unless it is told (by default as the stock head does); `CAUSAL`
+families' tokens see only those before them. `FAMILIES` maps the `model_type` of a checkpoint's config.json to its
+module.
 
 A model here is a stock one with its head, or a `modeling.headed.Headed`.
 """
@@ -54,11 +55,14 @@ __all__ = [
     "pooled_token",
     "strip",
     "usual_pooling",
+    "usual_rate",
     "view",
     "without_prefix",
 ]
 
 
+RATE, WIDTH = 5e-5, 768
+"""A learning rate, and the numbers of a token's state that it suits."""
 EXACT = ("sdpa", "eager")
 """Implementations of attention whose masks say for each query which keys it sees."""
 
@@ -109,6 +113,16 @@ def most_tokens(config: Any) -> int | None:
     """Gives the longest input that a checkpoint's positions allow, in tokens; None where there is no limit."""
     limit: int | None = _family(config).most_tokens(config)
     return limit
+
+
+def usual_rate(config: Any) -> float:
+    """Gives the learning rate to fine-tune a checkpoint at where nobody has looked for a better one.
+
+    BERT's authors found 2e-5 to 5e-5 for states of 768 numbers (Devlin et al. 2019, appendix A.3); Adam's best rate
+    falls as the width grows (Yang et al. 2022, "Tensor Programs V", table 3).
+    """
+    family, width = _family(config), int(config.hidden_size)
+    return float(f"{getattr(family, 'RATE', RATE) * WIDTH / width:.1e}")
 
 
 def has_prefix(config: Any) -> bool:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 DROPOUT_FIELDS = ("dropout_rate", "classifier_dropout")
 LANGUAGE_MODEL = "AutoModelForSeq2SeqLM"
+RATE = 2e-4
+"""T5 was pretrained without the scaling of attention's scores, and learns at higher rates: 1e-4 to 3e-4 are usual."""
 PROJECTIONS = ("q", "v")
 BACKBONE = "T5EncoderModel"
 POOLING = "mean"

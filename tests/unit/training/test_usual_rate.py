@@ -1,0 +1,45 @@
+"""The learning rate of a recipe that names none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+import yaml
+
+from tests.unit.training.helpers import log, splits
+from textxfer.modeling.anatomy import usual_rate
+from textxfer.run import run_recipe
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (transformers.BertConfig(), 5e-5),
+        (transformers.BertConfig(hidden_size=384), 1e-4),
+        (transformers.BertConfig(hidden_size=1024), 3.8e-5),
+        (transformers.DistilBertConfig(), 5e-5),
+        (transformers.GPT2Config(n_embd=768), 5e-5),
+        (transformers.T5Config(d_model=768), 2e-4),
+        (transformers.T5Config(d_model=512), 3e-4),
+    ],
+)
+def test_wider_checkpoints_learn_at_lower_rates(config: Any, expected: float) -> None:
+    assert usual_rate(config) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("lora", "times"), [(None, 1), ({"rank": 2}, 10)])
+def test_a_run_takes_the_checkpoints_rate_and_writes_it_down(
+    lora: dict[str, Any] | None, times: int, recipe: Callable[..., dict[str, Any]], reviews: list[dict[str, Any]]
+) -> None:
+    sections = recipe(lora=lora) if lora is not None else recipe()
+    sections["train"] = {"epochs": 1, "log_every": 1, "warmup_ratio": 0.0, "schedule": "constant"}
+    result = run_recipe(sections, splits=splits())
+    width = transformers.AutoConfig.from_pretrained(sections["checkpoint"]).hidden_size
+    expected = pytest.approx(5e-5 * 768 / width * times, rel=0.05)
+    assert log(result.folder)[0]["learning_rate"] == expected
+    resolved = yaml.safe_load((Path(result.folder) / "recipe.yaml").read_text(encoding="utf-8"))
+    assert float(resolved["train"]["learning_rate"]) == expected
