@@ -19,7 +19,8 @@ from common.systems import LEARNING_RATE, MAX_LENGTH
 
 WORKS = ("full", "top2", "top1", "probe", "encode")
 COLUMNS = ("set", "work", "system", "seconds", "ratio", "accuracy", "peak MB", "of roofline")
-EPOCHS = {"full": 3, "top2": 3, "top1": 5, "probe": 10, "encode": 10}
+EPOCHS = {"full": 3, "top2": 3, "top1": 5, "probe": 10}
+SETFIT_EPOCHS = 10
 OURS, SHIPPED, BEST = "textxfer", "Trainer as shipped", "Trainer best configured"
 SETFIT = "SetFit's differentiable head"
 
@@ -34,15 +35,9 @@ def main() -> None:
         nargs="+",
         choices=WORKS,
         default=list(WORKS),
-        help="full; all but 2 or 1 layers frozen; probe: all frozen; encode: the probe beside LogisticRegression",
+        help="full; all but 2 or 1 layers frozen; probe: all frozen; encode: logistic regression",
     )
     parser.add_argument("--setfit", action="store_true", help="in `encode`, SetFit's differentiable head too, once")
-    parser.add_argument(
-        "--probe-learning-rate",
-        type=float,
-        default=1e-3,
-        help=f"of textxfer's probe in `encode`, where each trains in its own way; else {LEARNING_RATE}",
-    )
     arguments = parser.parse_args()
     missing = [name for name, used in _peers(arguments).items() if used and not is_installed(name)]
     if missing:
@@ -66,12 +61,12 @@ def _compare(texts: TextSet, arguments: argparse.Namespace, report: Report) -> N
     shape = call("common.arithmetic:describe", threads, checkpoint=checkpoint, texts=lines, max_length=MAX_LENGTH)
     train = partial(_train, threads, checkpoint=checkpoint, train=texts.train, test=texts.test)
     for work in arguments.works:
-        epochs, layers = EPOCHS[work], shape["layers"]
+        epochs, layers = EPOCHS.get(work, 1), shape["layers"]
         frozen = {"full": 0, "top2": layers - 2, "top1": layers - 1}.get(work, layers)
         title = f"{frozen} of {layers} frozen, {epochs} epochs"
         if work == "encode":
             systems, once = _encoders(train, arguments, shape)
-            title = f"encode, {title}"
+            title = f"logistic regression on the mean of {layers} frozen layers"
         else:
             systems, once = _trainers(train, frozen, layers, epochs, arguments, report.bf16_is_fast)
         print(f" {title}")
@@ -96,9 +91,11 @@ def _trainers(
 def _encoders(
     train: Callable[..., System], arguments: argparse.Namespace, shape: dict[str, Any]
 ) -> tuple[dict[str, System], list[str]]:
-    """Gives the systems that put a classifier on encoded texts, tokenising counted, and those that run once."""
-    epochs, rate = EPOCHS["encode"], arguments.probe_learning_rate
-    probe = train("common.systems:textxfer", frozen="all", epochs=epochs, learning_rate=rate)
+    """Gives the systems that put a classifier on encoded texts, tokenising counted, and those that run once.
+
+    All look at the mean over a text's tokens.
+    """
+    probe = train("common.systems:textxfer", frozen="all", epochs=1, head="mean", start="probe")
 
     def ours(seed: int) -> Run:
         run = probe(seed)
@@ -106,7 +103,7 @@ def _encoders(
 
     systems = {"sentence-transformers + LogisticRegression": train("common.systems:logistic_regression", seeded=False)}
     if arguments.setfit:
-        systems[SETFIT] = train("common.systems:setfit_head", epochs=epochs, longest=shape["longest"])
+        systems[SETFIT] = train("common.systems:setfit_head", epochs=SETFIT_EPOCHS, longest=shape["longest"])
     return systems | {OURS: ours}, [SETFIT]
 
 

@@ -23,11 +23,29 @@ def textxfer(
     seed: int,
     learning_rate: float = LEARNING_RATE,
     max_length: int = MAX_LENGTH,
+    head: str = "native",
+    start: str = "random",
     keep: str | None = None,
     cuda_graphs: str = "auto",
     precision: str = "auto",
 ) -> dict[str, Any]:
-    """Trains with textxfer. `frozen`: layers, or "all"; `keep`: a folder for the run, which goes otherwise."""
+    """Trains with textxfer.
+
+    Args:
+        checkpoint: A folder or a Hub id.
+        train: Its rows.
+        test: Rows to judge the model by, or None.
+        frozen: Layers, or "all".
+        epochs: Passes over the rows.
+        seed: Of the run.
+        learning_rate: The highest.
+        max_length: In tokens.
+        head: Its name in a recipe.
+        start: How the head starts; "random" where steps are what is compared.
+        keep: A folder for the run, which goes otherwise.
+        cuda_graphs: See `train.cuda_graphs`.
+        precision: See `train.precision`.
+    """
     from textxfer import run_recipe
 
     with tempfile.TemporaryDirectory() as folder:
@@ -37,7 +55,7 @@ def textxfer(
             "dataset": {"validation_fraction": 0},
             "task": {"name": "topic", "max_length": max_length},
             "freeze": {"layers": frozen},
-            "head": {"start": "random"},  # steps are what is compared
+            "head": {"name": head, "start": start},
             "train": {
                 "epochs": epochs,
                 "batch_size": BATCH_SIZE,
