@@ -15,7 +15,7 @@ from common.machine import is_installed
 from common.processes import call
 from common.report import Report
 from common.rounds import Run, take_turns
-from common.systems import LEARNING_RATE, MAX_LENGTH
+from common.systems import MAX_LENGTH
 
 WORKS = ("full", "top2", "top1", "probe", "encode")
 COLUMNS = ("set", "work", "system", "seconds", "ratio", "accuracy", "peak MB", "of roofline")
