@@ -19,7 +19,7 @@ class Pooled(nn.Module):
     """Gives pooled hidden states; the encoder's, where there is an encoder and a decoder.
 
     Args:
-        model: A stock model, with a head or without; its weights are shared.
+        model: With a head or without; its weights are shared.
         pooling: See `Pooling`. Padding never counts; special tokens do.
         layers: Which hidden states: 0 is the embeddings', `num_hidden_layers` the last layer's; None: the last one
             alone; "all": each.
@@ -60,7 +60,7 @@ class HeadInputs(nn.Module):
     """Gives what the last linear layer of a classifier sees of each text.
 
     Args:
-        module: A stock classifier, or a view of one, called as it is.
+        module: A classifier, or a view of one, called as it is.
         layer: Its last linear layer.
         token: "first" or "last": which token counts where the layer sees them all.
     """

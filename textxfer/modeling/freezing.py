@@ -56,7 +56,7 @@ class Frozen:
 
 
 def freeze(model: nn.Module, layers: int | Literal["all"] = 0, embeddings: bool | None = None) -> Frozen:
-    """Freezes the lowest layers of a stock model.
+    """Freezes the lowest layers of a model.
 
     Args:
         model: With a head.

@@ -64,7 +64,7 @@ class Prefix:
 
 
 class Suffix(nn.Module):
-    """What is above a prefix; called like the stock model, with the states at the boundary.
+    """What is above a prefix; called like the whole model, with the states at the boundary.
 
     Args:
         model: The whole model; the suffix shares its weights.
@@ -77,7 +77,7 @@ class Suffix(nn.Module):
         self.view = without_prefix(model, prefix.layers, self.given, prefix.whole)
 
     def forward(self, states: torch.Tensor, **inputs: torch.Tensor) -> Any:
-        """Gives the stock model's output.
+        """Gives the whole model's output.
 
         Args:
             states: At the boundary (B, T, D).

@@ -123,6 +123,7 @@ def start(
         micro_batch_size=train.micro_batch_size,
         max_grad_norm=train.max_grad_norm,
         seed=train.seed,
+        bulk_dropout=not train.activation_checkpointing,  # which does not last while activations are computed again
     )
     notes += _record(stepper, prepared)
     return Started(stepper, tuple(notes), seconds)

@@ -135,10 +135,10 @@ def test_an_interrupted_run_ends_as_it_would_have(run: Any, bert: Path, tmp_path
     assert all(one[name].equal(other[name]) for name in one)
 
 
-def test_lora(run: Any) -> None:
+def test_activation_checkpointing_and_lora(run: Any) -> None:
     pytest.importorskip("peft")
     watcher = Watcher()
-    result = run(watcher=watcher, lora={"rank": 2})
+    result = run(watcher=watcher, lora={"rank": 2}, train={"activation_checkpointing": True})
     assert "LoRA of rank 2 in 4 modules; the rest is frozen" in watcher.notes
     assert textxfer.pipeline(result.folder)("the film was a delight")
 

@@ -151,6 +151,7 @@ def test_activations_are_computed_again_in_the_backward_pass(small: Small, monke
     assert sum(calls) == 2 * once
     for name, tensor in weights(plain.folder).items():
         assert tensor.allclose(weights(changed.folder)[name], atol=1e-5)
+    train(small, "dropped", activation_checkpointing=True, max_steps=1)  # the same numbers are dropped again
 
 
 def test_the_log_has_a_line_for_every_so_many_steps(small: Small) -> None:
