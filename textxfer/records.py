@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 SPLIT_NAMES = ("train", "validation", "test")
+UNPREDICTED = -100
+"""Stands among target tokens where nothing is to be predicted, as in `transformers`."""
 
 
 @dataclass(frozen=True)
@@ -137,16 +139,20 @@ class Encoded:
         """Gives the examples of some rows, which are then numbered from 0, and their places among all."""
         import numpy as np
 
-        assert self.target_offsets is None, "tokens as targets are drawn for a batch, not for rows"
-        places = np.flatnonzero(np.isin(self.rows, rows))
-        owned = np.repeat(np.isin(self.rows, rows), self.lengths)
+        wanted = np.isin(self.rows, rows)
+        places, owned = np.flatnonzero(wanted), np.repeat(wanted, self.lengths)
+        targets, target_offsets = self.targets, self.target_offsets
+        if target_offsets is not None:
+            counts = np.diff(target_offsets)
+            wanted, target_offsets = np.repeat(wanted, counts), np.concatenate([[0], np.cumsum(counts[places])])
         chosen = replace(
             self,
             input_ids=self.input_ids[owned],
             offsets=np.concatenate([[0], np.cumsum(self.lengths[places])]),
             rows=np.searchsorted(np.sort(rows), self.rows[places]),
             token_type_ids=None if self.token_type_ids is None else self.token_type_ids[owned],
-            targets=None if self.targets is None else self.targets[places],
+            targets=None if targets is None else targets[wanted],
+            target_offsets=target_offsets,
             spans=None if self.spans is None else self.spans[owned],
             words=None if self.words is None else self.words[owned],
         )
@@ -206,7 +212,8 @@ class Predictions:
         references: The gold answers in the same form (QA: a list of texts a row, empty where there is none), or None.
         probabilities: (R, C) float32, for labels.
         scores: Probability of each answer (R,), for QA.
-        spans: First character and the one past the last of each answer (R, 2), for QA.
+        spans: First character and the one past the last of each answer (R, 2), for QA; -1, -1 where it was written and
+            does not stand in the context.
     """
 
     ids: Sequence[str]

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from textxfer.data.batching import UNPREDICTED
 from textxfer.data.corruption import NextTokens, Rule, Spans, WholeWords
 from textxfer.modeling.anatomy import language_model
 from textxfer.modeling.checkpoint import Checkpoint
-from textxfer.modeling.language_model import PredictedOnly, first_token, sentinels
-from textxfer.records import Batch, Encoded
+from textxfer.modeling.language_model import PredictedOnly, first_token, sentinels, shifted, token_losses
+from textxfer.records import UNPREDICTED, Batch, Encoded
 
 if TYPE_CHECKING:
     import torch
@@ -105,10 +104,7 @@ def _predicted(targets: torch.Tensor) -> Mapping[str, torch.Tensor]:
 
 
 def _shifted(targets: torch.Tensor, start_id: int, pad_id: int) -> Mapping[str, torch.Tensor]:
-    """Gives what the decoder reads: the targets, one place later."""
-    inputs = targets.roll(1, dims=1)
-    inputs[:, 0] = start_id
-    return {"decoder_input_ids": inputs.masked_fill(inputs == UNPREDICTED, pad_id)}
+    return {"decoder_input_ids": shifted(targets, start_id, pad_id)}
 
 
 def _of_predicted(output: Any, targets: torch.Tensor) -> torch.Tensor:
@@ -123,11 +119,7 @@ def _of_predicted(output: Any, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _of_tokens(output: Any, targets: torch.Tensor) -> torch.Tensor:
-    from torch.nn import functional
-
-    logits = output.logits.float().flatten(0, 1)
-    each = functional.cross_entropy(logits, targets.flatten(), ignore_index=UNPREDICTED, reduction="none")
-    return each.view(targets.shape).sum(dim=1)
+    return token_losses(output.logits, targets)
 
 
 def _of_next(output: Any, targets: torch.Tensor) -> torch.Tensor:

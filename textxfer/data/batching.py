@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from textxfer.records import Batch, Encoded
+from textxfer.records import UNPREDICTED, Batch, Encoded
 
 if TYPE_CHECKING:
     import numpy as np
 
 BATCHES_TO_SORT = 50
 """Batches whose examples are sorted by length together."""
-UNPREDICTED = -100
-"""Stands among target tokens where nothing is to be predicted, as in `transformers`."""
 
 
 def epoch_batches(
@@ -92,7 +90,7 @@ def padded(encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, pad_to: 
 
 
 def collate(encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, device: Any = "cpu", pad_to: int = 1) -> Batch:
-    """Gives a padded batch as tensors; see `padded`.
+    """Gives a padded batch as tensors; see `padded`. Where targets are tokens, a model that writes reads them, too.
 
     Args:
         encoded: Where the examples lie.
@@ -115,7 +113,8 @@ def collate(encoded: Encoded, indices: np.ndarray, *, pad_token_id: int, device:
     ids, mask, types, targets = map(
         tensor, (batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.targets)
     )
-    return Batch(ids, mask, types, targets, indices)
+    others = {} if targets is None or encoded.target_offsets is None else {"references": targets}
+    return Batch(ids, mask, types, targets, indices, others=others)
 
 
 def _padded_targets(encoded: Encoded, indices: np.ndarray) -> np.ndarray:

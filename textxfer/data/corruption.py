@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from textxfer.data.batching import UNPREDICTED
 from textxfer.data.encode import flatten
-from textxfer.records import Encoded
+from textxfer.records import UNPREDICTED, Encoded
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,32 @@ def encode_windows(
     flat_spans = np.concatenate(spans) if spans else np.zeros((0, 2), np.int32)
     return Encoded(
         joined.ids, joined.offsets, np.array(rows, dtype=np.int64), token_type_ids=joined.types, spans=flat_spans
+    )
+
+
+def joined(tokenizer: Any, encoded: Encoded) -> Encoded:
+    """Gives examples without the tokens that the tokenizer put between two texts: only each one's last is left.
+
+    So a prompt, a text, a second prompt and a second text are one text, as T5 reads them.
+
+    Args:
+        tokenizer: That the examples were made with, which puts none before a text.
+        encoded: Without targets.
+    """
+    import numpy as np
+
+    plain = PlainTokenizer.of(tokenizer)
+    special = [number for number in plain.special_ids if number != plain.unk_token_id]
+    kept = ~np.isin(encoded.input_ids, special)
+    kept[encoded.offsets[1:] - 1] = True
+    ends = np.concatenate([[0], np.cumsum(kept)])
+    types, spans = encoded.token_type_ids, encoded.spans
+    return replace(
+        encoded,
+        input_ids=encoded.input_ids[kept],
+        offsets=ends[encoded.offsets],
+        token_type_ids=None if types is None else types[kept],
+        spans=None if spans is None else spans[kept],
     )
 
 

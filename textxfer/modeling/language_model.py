@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from textxfer.errors import CheckpointError
 from textxfer.modeling.anatomy import language_model, view
 from textxfer.modeling.build import Built, build
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.quiet import quiet_transformers
+from textxfer.records import UNPREDICTED
 
 MOST_SENTINELS = 1000
 
@@ -93,6 +95,31 @@ def _keep_others(checkpoint: Checkpoint, model: Any) -> None:
         new = any(key.startswith(f"{name}.") for key in missing)
         if getattr(backbone, name, None) is None and list(child.parameters()) and not new:
             setattr(backbone, name, child.requires_grad_(False))
+
+
+def shifted(targets: torch.Tensor, start_id: int, pad_id: int) -> torch.Tensor:
+    """Gives what a decoder reads to predict target tokens (B, any): the targets, one place later."""
+    inputs = targets.roll(1, dims=1)
+    inputs[:, 0] = start_id
+    return inputs.masked_fill(inputs == UNPREDICTED, pad_id)
+
+
+def token_losses(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Gives the cross-entropy of target tokens, summed over each example (B,): less the log of their probability.
+
+    Args:
+        logits: (B, L, vocabulary).
+        targets: Token ids (B, L), -100 where nothing is to be predicted.
+        label_smoothing: Share of the target that is spread over the vocabulary.
+    """
+    each = functional.cross_entropy(
+        logits.float().flatten(0, 1),
+        targets.flatten(),
+        ignore_index=UNPREDICTED,
+        reduction="none",
+        label_smoothing=label_smoothing,
+    )
+    return each.view(targets.shape).sum(dim=1)
 
 
 class PredictedOnly(nn.Module):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from textxfer.data.batching import UNPREDICTED, collate
+from textxfer.data.batching import collate
 from textxfer.data.corruption import NextTokens, Spans, WholeWords, corrupt
 from textxfer.data.encode import encode_pieces
+from textxfer.records import UNPREDICTED
 
 ORDINARY = np.arange(10, 300)
 SENTINELS = list(range(900, 1000))
