@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 NATIVE = "native"
 """The head that a checkpoint brings or transformers puts on it: what a recipe has that names none."""
+TEXT2TEXT = "text2text"
+"""The head by which a model writes its answers."""
 
 
 class Section(BaseModel):

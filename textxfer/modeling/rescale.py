@@ -29,6 +29,10 @@ def rescale(model: torch.nn.Module, temperature: float | Sequence[float]) -> Non
     """
     import torch
 
+    if hasattr(model, "temperature"):  # no layer gives its logits, so it divides them itself
+        own: Any = model
+        own.temperature *= temperature
+        return
     layer = _find(model)
     divisor = torch.as_tensor(temperature, dtype=torch.float64, device=layer.weight.device)
     assert divisor.shape in ((), (layer.out_features,))

@@ -5,8 +5,8 @@ queries and values) and `most_tokens(config)`; one whose frozen layers can be ca
 and `without_prefix(backbone, ...)`, one that was pretrained on bare texts `LANGUAGE_MODEL`, one that learns at another
 rate than BERT `RATE`. What a head of textxfer's stands on is `BACKBONE` ("AutoModel" unless it says so), after
 `strip(backbone)`; such a head pools as `POOLING` says unless it is told (by default as the stock head does); `CAUSAL`
-families' tokens see only those before them. `FAMILIES` maps the `model_type` of a checkpoint's config.json to its
-module.
+families' tokens see only those before them. One that writes its answers to texts says `at_depths(model, depths)`.
+`FAMILIES` maps the `model_type` of a checkpoint's config.json to its module.
 
 A model here is a stock one with its head, or a `modeling.headed.Headed`.
 """
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from textxfer.modeling.anatomy._parts import Parts, view
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 FAMILIES = {
@@ -39,6 +40,7 @@ FAMILIES = {
 __all__ = [
     "FAMILIES",
     "Parts",
+    "at_depths",
     "attention_projections",
     "backbone_class",
     "backbone_of",
@@ -58,6 +60,7 @@ __all__ = [
     "usual_rate",
     "view",
     "without_prefix",
+    "writes",
 ]
 
 
@@ -139,6 +142,22 @@ def attention_projections(config: Any) -> tuple[str, ...]:
 def language_model(config: Any) -> str | None:
     """Gives the Auto class of `transformers` that has the head a family was pretrained with, or None."""
     return getattr(_family(config), "LANGUAGE_MODEL", None)
+
+
+def writes(config: Any) -> bool:
+    """Says whether models of this kind write: read a text, and give another, token by token (text to text)."""
+    return hasattr(_family(config), "at_depths")
+
+
+def at_depths(model: Any, depths: torch.Tensor) -> nn.Module:
+    """Gives a view of a stock model that writes, sharing its weights, whose decoder reads a tree of tokens.
+
+    Args:
+        model: With its language-model head.
+        depths: How deep in the tree each of the decoder's tokens stands (N,), the root at 0; what stands in for its
+            place in the sequence. Which tokens see each other is the attention mask's to say.
+    """
+    return _family(model.config).at_depths(model, depths)  # type: ignore[no-any-return]
 
 
 def pooled_token(model: Any) -> str | None:

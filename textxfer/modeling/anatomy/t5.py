@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textxfer.modeling.anatomy._parts import Parts, view
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 DROPOUT_FIELDS = ("dropout_rate", "classifier_dropout")
@@ -71,11 +73,38 @@ def without_prefix(backbone: Any, count: int, states: nn.Module, whole: bool) ->
     return view(backbone, encoder=seen, decoder=decoder)
 
 
-def _with_positions(block: Any, lowest: Any) -> Any:
+def at_depths(model: Any, depths: torch.Tensor) -> nn.Module:
+    """Gives a view of a model that writes, to which token i of what it reads stands at depth i, not at place i.
+
+    Args:
+        model: With a language-model head.
+        depths: Of the tokens (N,), 0 being the first token's.
+    """
     from torch import nn
 
+    lowest = model.decoder.block[0]
+    stock = lowest.layer[0].SelfAttention
+    attention = view(stock)
+    attention.compute_bias = partial(_bias_at, stock, depths)
+    blocks = nn.ModuleList([_with_attention(lowest, attention), *model.decoder.block[1:]])
+    return view(model, decoder=view(model.decoder, block=blocks))
+
+
+def _bias_at(stock: Any, depths: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    # No token is deeper than there are tokens, and a number that the device knows would have to be waited for.
+    bias: torch.Tensor = stock.compute_bias(len(depths), len(depths), device=depths.device)
+    return bias[:, :, depths[:, None], depths[None, :]]
+
+
+def _with_positions(block: Any, lowest: Any) -> Any:
     table = lowest.layer[0].SelfAttention.relative_attention_bias
     attention = view(block.layer[0].SelfAttention, relative_attention_bias=table)
     attention.has_relative_attention_bias = True
+    return _with_attention(block, attention)
+
+
+def _with_attention(block: Any, attention: nn.Module) -> Any:
+    from torch import nn
+
     layers = [view(block.layer[0], SelfAttention=attention), *block.layer[1:]]
     return view(block, layer=nn.ModuleList(layers))
