@@ -60,7 +60,11 @@ class Case:
 
 
 def make_case(
-    task: Task, rows: Sequence[Mapping[str, Any]], folder: Path, columns: Mapping[str, str] | None = None
+    task: Task,
+    rows: Sequence[Mapping[str, Any]],
+    folder: Path,
+    columns: Mapping[str, str] | None = None,
+    written: bool = False,
 ) -> Case:
     """Prepares rows and builds a model.
 
@@ -69,19 +73,35 @@ def make_case(
         rows: With the columns that the task requires, under their own names.
         folder: Of a checkpoint.
         columns: Further columns that the task takes, by name.
+        written: Whether the model writes (head `text2text`), as the checkpoint's family can.
     """
     import torch
+
+    task = task.to_be_written() if written else task
 
     wanted = {name: name for name in task.required_columns} | dict(columns or {})
     splits, labels = task.prepare(select_columns(Memory(list(rows)).load(), wanted))
     checkpoint = open_checkpoint(str(folder))
-    several = task.predicts == "label sets"
-    model: Any = build(checkpoint, task.auto_class, labels, multi_label=several).model
+    model: Any = _written_model(task, labels, checkpoint) if written else None
+    if model is None:
+        several = task.predicts == "label sets"
+        model = build(checkpoint, task.auto_class, labels, multi_label=several).model
     torch.manual_seed(0)
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * 0.2)
     return Case(task, splits.train.rows, labels, checkpoint, model.eval())
+
+
+def _written_model(task: Any, labels: LabelSet | None, checkpoint: Checkpoint) -> Any:
+    from textxfer.modeling.answers_model import build_answers
+    from textxfer.modeling.label_words import words_of
+    from textxfer.modeling.words_model import build_words
+
+    if labels is None:
+        return build_answers(checkpoint, task.max_answer_length).model
+    # Random words are far from equally probable; divided by this, no label has all of it.
+    return build_words(checkpoint, labels, words_of(labels.names, {}, checkpoint.tokenizer), temperature=20.0).model
 
 
 def batched_equals_unbatched(case: Case, folder: Path) -> None:

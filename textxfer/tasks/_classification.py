@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textxfer.data.checks import label_set
-from textxfer.data.encode import encode_texts
+from textxfer.data.encode import encode_texts, joined
 from textxfer.errors import DataError
 from textxfer.labels import LabelSet, is_number
 from textxfer.records import Batch, Encoded, Predictions, Splits, Table
@@ -53,8 +54,15 @@ class Classification:
         self.ordered = ordered
         self.max_length = max_length
         self.thresholds = tuple(map(float, thresholds)) if thresholds is not None else None
+        self.prompts: tuple[str, str] | None = None
         self.predicts = "label sets" if multi_label else "labels"
         self.default_metrics = ("accuracy", "macro_f1", *(("mean_distance", "within_one") if ordered else ()))
+
+    def to_be_written(self, prompt: str | None = None, prompt_pair: str | None = None) -> Classification:
+        """Gives the same task for a model that writes; see `Task.to_be_written`."""
+        written = copy.copy(self)
+        written.prompts = (f"{self.name}: " if prompt is None else prompt, prompt_pair or "")
+        return written
 
     def prepare(self, splits: Splits) -> tuple[Splits, LabelSet | None]:
         """Checks every row's label and gives the label set; see `Task.prepare`."""
@@ -74,8 +82,13 @@ class Classification:
 
     def encode(self, rows: datasets.Dataset | Table, tokenizer: Any, labels: LabelSet | None) -> Encoded:
         """Tokenises texts and, where rows have labels, gives their ids; see `Task.encode`."""
-        pairs = rows["text_pair"][:] if "text_pair" in rows.column_names else None
-        encoded = encode_texts(tokenizer, rows["text"][:], pairs, max_length=self.max_length)
+        texts, pairs = rows["text"][:], rows["text_pair"][:] if "text_pair" in rows.column_names else None
+        if self.prompts is not None:
+            texts = [self.prompts[0] + text for text in texts]
+            pairs = [self.prompts[1] + text for text in pairs] if pairs is not None else None
+        encoded = encode_texts(tokenizer, texts, pairs, max_length=self.max_length)
+        if self.prompts is not None:
+            encoded = joined(tokenizer, encoded)
         if labels is None or "label" not in rows.column_names:
             return encoded
         return replace(encoded, targets=self._targets(rows["label"][:], labels))
@@ -162,4 +175,6 @@ class Classification:
         settings: dict[str, Any] = {"task": self.name, "max_length": self.max_length}
         if self.thresholds is not None:
             settings["thresholds"] = list(self.thresholds)
+        if self.prompts is not None:
+            settings["prompts"] = list(self.prompts)
         return settings | {key: True for key in ("multi_label", "ordered") if getattr(self, key)}

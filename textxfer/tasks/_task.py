@@ -62,6 +62,15 @@ class Task(Protocol):
         """
         ...
 
+    def to_be_written(self, prompt: str | None = None, prompt_pair: str | None = None) -> Task:
+        """Gives the same task for a model that writes its answers (head `text2text`), which tells tasks by prompts.
+
+        Args:
+            prompt: Stands before a text, or a question. Default: the task's own.
+            prompt_pair: Stands before a second text, or a context. Default: the task's own.
+        """
+        ...
+
     def loss(self, output: Any, batch: Batch, **options: Any) -> torch.Tensor:
         """Gives the loss summed over the batch's examples, a scalar.
 

@@ -79,6 +79,16 @@ class QuestionAnswering:
         """Gives SQuAD's pair of metrics."""
         return ("exact_match", "answer_f1")
 
+    def to_be_written(self, prompt: str | None = None, prompt_pair: str | None = None) -> Any:
+        """Gives the same task for a model that writes; see `Task.to_be_written`."""
+        from textxfer.tasks._written_answers import WrittenAnswers
+
+        written = WrittenAnswers(self.max_length, self.stride, self.max_answer_length, self.unanswerable)
+        written.prompts = tuple(  # type: ignore[assignment]
+            own if given is None else given for given, own in zip((prompt, prompt_pair), written.prompts, strict=True)
+        )
+        return written
+
     def prepare(self, splits: Splits) -> tuple[Splits, LabelSet | None]:
         """Checks answers, joins repeated questions, and notes whether any has no answer; see `Task.prepare`."""
         splits = question_rows(splits)
