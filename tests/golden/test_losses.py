@@ -23,6 +23,7 @@ GOLDEN = {
     ("gpt2", "sentiment"): [0.737919, 0.761958, 0.647304, 0.663722],
     ("t5", "sentiment"): [0.724164, 0.597442, 0.960806, 1.0436],
     ("bert", "question_answering"): [2.86307, 2.8356, 2.82188, 2.86167],
+    ("t5", "text2text"): [24.8514, 24.6302, 20.6798, 20.6009],
 }
 
 Run = Callable[..., RunResult]
@@ -54,7 +55,7 @@ def run(checkpoints: Callable[[str], Path], tmp_path: Path) -> Run:
             "checkpoint": str(checkpoints(family)),
             "task": QUESTION_ANSWERING if task == "question_answering" else SENTIMENT,
             "dataset": {"validation_fraction": 0},
-            "head": {"start": "random"},
+            "head": {"name": "text2text"} if task == "text2text" else {"start": "random"},
             "train": {"max_steps": 4, "batch_size": 8, "learning_rate": 5e-4, "log_every": 1, "precision": "fp32",
                       "seed": 3, "dropout": 0.0} | train,
             "output": {"directory": str(tmp_path)},

@@ -12,23 +12,30 @@ from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.problems import Problem
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import ADAPTED
-from textxfer.section import NATIVE
+from textxfer.section import NATIVE, TEXT2TEXT
 
 
 def task_of(recipe: Recipe) -> Any:
     """Makes the task that a recipe names (no weights are needed for it)."""
     options = recipe.task.model_dump(exclude={"name"})
-    return registry.load("tasks", recipe.task.name)(**options)  # type: ignore[attr-defined]
+    task = registry.load("tasks", recipe.task.name)(**options)  # type: ignore[attr-defined]
+    head: Any = recipe.head
+    if head.name != TEXT2TEXT or not hasattr(task, "to_be_written"):
+        return task
+    return task.to_be_written(head.prompt, head.prompt_pair)
 
 
 def completed(recipe: Recipe) -> Recipe:
-    """Gives the recipe with the task's own metrics where it names none, and with the start of its head."""
+    """Gives the recipe with the task's own metrics where it names none, and with its head's start and prompts."""
     task = task_of(recipe)
     metrics = recipe.evaluate.metrics or task.default_metrics
     chosen = recipe.evaluate.model_copy(update={"metrics": tuple(metrics)})
-    start = recipe.head.start or ("random" if task.predicts == "answers" else "probe")
-    head = recipe.head.model_copy(update={"start": start})
-    return recipe.model_copy(update={"evaluate": chosen, "head": head})
+    written = recipe.head.name == TEXT2TEXT
+    usual = "random" if written or task.predicts == "answers" else "probe"
+    told: dict[str, Any] = {"start": recipe.head.start or usual}
+    if written:
+        told |= dict(zip(("prompt", "prompt_pair"), task.prompts, strict=True))
+    return recipe.model_copy(update={"evaluate": chosen, "head": recipe.head.model_copy(update=told)})
 
 
 def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
@@ -47,6 +54,7 @@ def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
         *_metrics(recipe, task),
         *_training(recipe, task),
         *_head(recipe, task),
+        *_written(recipe, task),
         *_choices(recipe, task),
     ]
 
@@ -102,10 +110,36 @@ def _head(recipe: Recipe, task: Any) -> Iterator[Problem]:
         yield Problem(("lora", "merge"), message)
     if task is None or task.predicts != "answers":
         return
-    if head.name != NATIVE:
+    if head.name not in (NATIVE, TEXT2TEXT):
         yield Problem(("head",), f"answers need the native head: `{head.name}` gives one vector of logits a text")
     elif head.start == "probe":
         yield Problem(("head", "start"), "a probe foretells labels, and this task gives answers; leave it out")
+
+
+def _written(recipe: Recipe, task: Any) -> Iterator[Problem]:
+    """Finds what does not go with a model that writes, whose head is its own decoder."""
+    head: Any = recipe.head
+    if head.name != TEXT2TEXT:
+        return
+    if head.start == "probe":
+        what = f"a probe is fitted to a last linear layer, and {TEXT2TEXT} has none; leave it out"
+        yield Problem(("head", "start"), what)
+    if recipe.freeze.layers == "all":
+        what = f"leaves nothing to train: {TEXT2TEXT} has no head but the decoder; freeze a number of layers"
+        yield Problem(("freeze", "layers"), what)
+    if recipe.train.head_learning_rate is not None:
+        yield Problem(("train", "head_learning_rate"), f"{TEXT2TEXT} has no head but the decoder; leave it out")
+    if task is None:
+        return
+    if not hasattr(task, "to_be_written"):
+        yield Problem(("head",), f"{TEXT2TEXT} does not know how to write this task; use another head")
+    if task.predicts == "label sets":
+        yield Problem(("task", "multi_label"), f"the head {TEXT2TEXT} writes one label a text; use another head")
+    if head.words and task.predicts == "answers":
+        yield Problem(("head", "words"), "are for labels, and this task gives answers; leave it out")
+    for label in head.words if task.label_names else ():
+        if label not in task.label_names:
+            yield Problem(("head", "words", label), registry.unknown(label, task.label_names, "label"))
 
 
 def chosen_metric(recipe: Recipe) -> str:

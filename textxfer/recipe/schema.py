@@ -53,8 +53,9 @@ class Recipe(Section):
     train: Train = Train()
     calibrate: Literal["auto", "off"] = "auto"
     """Whether probabilities are made to mean what they say. `auto`: a temperature is fitted on validation and folded
-    into the last layer, thresholds of a model with several labels a text are tuned, and a third of 300 validation rows
-    or more is held back for label sets at a stated coverage. `off`: the model is saved as it was trained."""
+    into the last layer (the head `text2text` has none: textxfer applies it), thresholds of a model with several labels
+    a text are tuned, and a third of 300 validation rows or more is held back for label sets at a stated coverage.
+    `off`: the model is saved as it was trained."""
     suspects: Literal["auto", "on", "off"] = "auto"
     """Whether a run of one label a text ends with a look for training rows whose label is probably wrong, which the
     report shows and suspects.csv lists. `auto`: where that takes seconds, and less than an eighth of the training's

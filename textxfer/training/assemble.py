@@ -15,10 +15,11 @@ from textxfer.errors import CheckpointError, DataError, RecipeError
 from textxfer.heads import HeadChoice, is_stock
 from textxfer.modeling.activations import checkpoint_activations
 from textxfer.modeling.anatomy import usual_pooling, usual_rate
-from textxfer.modeling.build import build, settle_labels
+from textxfer.modeling.build import Built, build, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.freezing import Frozen, freeze
 from textxfer.modeling.head_start import open_up
+from textxfer.modeling.label_words import check_writes
 from textxfer.modeling.lora import Lora, add_lora, check_peft
 from textxfer.recipe import sections
 from textxfer.recipe.checks import chosen_metric
@@ -34,6 +35,7 @@ from textxfer.training.plan import Plan
 from textxfer.training.rows import Rows, load_rows
 from textxfer.training.start import Started, probe_settles, start
 from textxfer.training.stopping import StopSignal
+from textxfer.training.writing import build_writing, is_written, teaches, with_words
 
 if TYPE_CHECKING:
     import torch
@@ -114,6 +116,7 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     checkpoint, notes = _open(recipe, rows)
     rows = replace(rows, notes=(*rows.notes, *notes))
     recipe = _with_pooling(recipe, checkpoint)
+    recipe = with_words(recipe, checkpoint, rows.labels)
     rows, task = _with_settled_labels(rows, checkpoint), rows.task
     if checkpoint.most_tokens is not None and task.max_length > checkpoint.most_tokens:
         _shorten(task, checkpoint.most_tokens)
@@ -159,6 +162,8 @@ def check_fit(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> None:
         CheckpointError: Its family has no such head, or nothing to adapt it by.
         RecipeError: It has not the layers, modules or tokens that the recipe names.
     """
+    if is_written(recipe):
+        check_writes(checkpoint)
     recipe = _with_pooling(recipe, checkpoint)
     check_pooling(recipe, checkpoint)
     check_checkpoint(recipe, checkpoint, rows.task, rows.labels, head_of(recipe))
@@ -206,16 +211,7 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
     from textxfer.training.network import Network
 
     recipe, rows, train = prepared.recipe, prepared.rows, prepared.recipe.train
-    task, labels = rows.task, rows.labels
-    built = build(
-        prepared.checkpoint,
-        task.auto_class,
-        labels,
-        head=head_of(recipe),
-        multi_label=getattr(task, "multi_label", False),
-        dropout=train.dropout,
-        seed=train.seed,
-    )
+    built = _build(prepared)
     model = built.model
     assert recipe.freeze.layers != "auto", "it is settled before"
     fits = recipe.head.start == "probe" and built.has_new_logits
@@ -229,7 +225,8 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
     if train.activation_checkpointing:
         checkpoint_activations(model)
     model.to(accelerator.device)
-    network = Network(model, frozen, prepared.encoded, prepared.checkpoint.tokenizer.pad_token_id)
+    pad, told_right = prepared.checkpoint.tokenizer.pad_token_id, teaches(recipe, rows.labels)
+    network = Network(model, frozen, prepared.encoded, pad, teaches=told_right)
     optimizer = adamw(
         model,
         prepared.plan.learning_rate,
@@ -250,6 +247,21 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         notes = (*notes, "the head starts as it is, without a probe")
     start_run = partial(start, prepared, network, optimizer, accelerator, stop, fits)
     return Training(model, network, optimizer, best, frozen, start_run, judge, watch, notes)
+
+
+def _build(prepared: Prepared) -> Built:
+    recipe, task, labels = prepared.recipe, prepared.rows.task, prepared.rows.labels
+    if is_written(recipe):
+        return build_writing(recipe, prepared.checkpoint, labels, task)
+    return build(
+        prepared.checkpoint,
+        task.auto_class,
+        labels,
+        head=head_of(recipe),
+        multi_label=getattr(task, "multi_label", False),
+        dropout=recipe.train.dropout,
+        seed=recipe.train.seed,
+    )
 
 
 def head_of(recipe: Recipe) -> HeadChoice | None:

@@ -55,6 +55,7 @@ class Network:
         frozen: What is not trained of it.
         encoded: Examples by split.
         pad_token_id: Of the tokenizer.
+        teaches: Whether the module is told in training which label is right, so that it need not compute the others.
 
     Attributes:
         module: Called with a batch's inputs; shares the model's weights.
@@ -62,9 +63,15 @@ class Network:
     """
 
     def __init__(
-        self, model: torch.nn.Module, frozen: Frozen, encoded: Mapping[str, Encoded], pad_token_id: int = 0
+        self,
+        model: torch.nn.Module,
+        frozen: Frozen,
+        encoded: Mapping[str, Encoded],
+        pad_token_id: int = 0,
+        *,
+        teaches: bool = False,
     ) -> None:
-        self.model, self.frozen, self.pad_token_id = model, frozen, pad_token_id
+        self.model, self.frozen, self.pad_token_id, self.teaches = model, frozen, pad_token_id, teaches
         self.encoded = dict(encoded)
         # A view of its own: what wraps it for precision or processes must not touch the model that is saved.
         self.module: torch.nn.Module = view(pooled_only(model))
@@ -79,7 +86,7 @@ class Network:
             split: Its name.
             indices: Which examples.
             device: Where the tensors go.
-            step: Of training; no matter here, but for networks whose inputs are drawn anew in each step.
+            step: Of training; None for a look. It matters to networks that teach, or draw inputs anew in each step.
         """
         encoded, stored = self.encoded[split], self._stored.get(split)
         resident = self.resident(split, device)
@@ -87,11 +94,17 @@ class Network:
             places = torch.from_numpy(indices).to(device, non_blocking=True)
             return resident.batch(places, int(encoded.lengths[indices].max()), indices)
         batch = collate(encoded, indices, pad_token_id=self.pad_token_id, device=device)
+        if self.teaches and step is not None:
+            assert batch.targets is not None
+            batch = replace(batch, others={"references": batch.targets})
         return batch if stored is None else replace(batch, states=stored.states(batch))
 
     def resident(self, split: str, device: Any) -> Resident | None:
-        """Gives a split's examples as they lie on a GPU; None where they do not, or their states do not."""
-        if torch.device(device).type != "cuda":
+        """Gives a split's examples as they lie on a GPU; None where they do not, or their states do not.
+
+        Nor do they where the right answers are among the inputs.
+        """
+        if torch.device(device).type != "cuda" or self.teaches or self.encoded[split].target_offsets is not None:
             return None
         if split not in self._resident:
             self._resident[split] = self._put(split, torch.device(device))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from textxfer.labels import LabelSet
 from textxfer.records import Batch
-from textxfer.tasks import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def make_loss(
-    task: Task,
+    summed: Callable[..., torch.Tensor],
     labels: LabelSet | None,
     *,
     label_smoothing: float = 0.0,
@@ -24,10 +23,10 @@ def make_loss(
     weights: np.ndarray | None = None,
     device: Any = "cpu",
 ) -> Callable[[Any, Batch], torch.Tensor]:
-    """Gives the loss of a stock output and its batch, summed over examples.
+    """Gives the loss of an output and its batch, summed over examples.
 
     Args:
-        task: Whose loss it is.
+        summed: Gives the loss summed over examples, as `Task.loss` does.
         labels: With counts, for `balanced`; None for answers.
         label_smoothing: Share of the target that is spread over all labels.
         class_weights: A weight for each label (1 where it has none); `balanced` weighs each by the inverse of its
@@ -43,11 +42,11 @@ def make_loss(
     of_labels = label_weights(labels, class_weights)
     if of_labels is not None:
         options["class_weights"] = torch.tensor(of_labels, device=device)
-    loss: Callable[..., torch.Tensor] = partial(task.loss, **options)
+    loss: Callable[..., torch.Tensor] = partial(summed, **options)
     if weights is None or (weights == 1).all():
         return loss
-    of_examples = torch.tensor(weights, dtype=torch.float32, device=device)
-    return lambda output, batch: loss(output, batch, weights=batch.of(of_examples))
+    on_device = torch.tensor(weights, dtype=torch.float32, device=device)
+    return lambda output, batch: loss(output, batch, weights=batch.of(on_device))
 
 
 def label_weights(

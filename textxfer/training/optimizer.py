@@ -77,7 +77,7 @@ def rates_in_words(model: torch.nn.Module, optimizer: torch.optim.Optimizer, rat
         own = {found[id(p)] for module in modules for p in module.parameters() if id(p) in found}
         told += [f"{part} {own.pop():.2e}"] if own else []
     backbone = {id(p) for modules in _parts(model).values() for module in modules for p in module.parameters()}
-    told += [f"head {next(value for key, value in found.items() if key not in backbone):.2e}"]
+    told += [f"head {value:.2e}" for key, value in found.items() if key not in backbone][:1]
     return f"highest learning rates: {', '.join(told)}"
 
 

@@ -27,6 +27,7 @@ from textxfer.records import Batch, Encoded
 from textxfer.training.objective import label_weights, make_loss
 from textxfer.training.processes import on_main
 from textxfer.training.stopping import StopSignal
+from textxfer.training.writing import loss_of
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +109,7 @@ def start(
         seconds = time.monotonic() - began
     network.module, wrapped_optimizer = accelerator.prepare(network.module, optimizer)
     loss = make_loss(
-        prepared.rows.task,
+        loss_of(recipe, prepared.rows.task),
         prepared.rows.labels,
         label_smoothing=train.label_smoothing,
         class_weights=train.class_weights,

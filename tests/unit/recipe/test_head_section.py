@@ -13,6 +13,7 @@ from textxfer import registry
 from textxfer.recipe.loading import load_recipe
 
 LEAST = {"checkpoint": "a/b", "dataset": "d", "task": "topic"}
+THERE = "(there are: mean, mlp, native, text2text)"
 GATED = '''
 from typing import Literal
 import torch
@@ -66,7 +67,7 @@ def test_a_head_and_its_fields(head: Any, expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("head: mpl", "head.name: unknown head `mpl`; did you mean `mlp`? (there are: mean, mlp, native)"),
+        ("head: mpl", "head.name: unknown head `mpl`; did you mean `mlp`? (there are: mean, mlp, native, text2text)"),
         ("head: {name: mlp, hidden: [0]}", "head.hidden[0]: must be at least 1, not `0`"),
         ("head: {name: mlp, hidden: 64}", "head.hidden: must be a list, not `64`"),
         ("head: {name: mlp, activation: sine}", "head.activation: must be `relu`, `gelu`, `tanh`, not `sine`"),
@@ -79,8 +80,8 @@ def test_a_head_and_its_fields(head: Any, expected: dict[str, Any]) -> None:
             "{name: mlp, pooling: ...}`",
         ),
         ("head: {hidden: [8]}", "`hidden` belongs to mlp: `head: {name: mlp, hidden: ...}`"),
-        ("head: [mlp]", "head: must be a head's name or a section with its `name` (there are: mean, mlp, native)"),
-        ("head: null", "head: must be a head's name or a section with its `name` (there are: mean, mlp, native)"),
+        ("head: [mlp]", f"head: must be a head's name or a section with its `name` {THERE}"),
+        ("head: null", f"head: must be a head's name or a section with its `name` {THERE}"),
         (
             "head: mlp\nlora: {merge: false}",
             "lora.merge: is false: it keeps an adapter, which peft loads with the native head only, not `mlp`",
