@@ -72,6 +72,7 @@ def confidence(facts: Facts) -> str:
     """Says how far the model's probabilities can be believed."""
     return " ".join(_confidence(facts)) or (
         "The probabilities were not checked against how often they are right." if facts.purpose == LABELS
+        else "Scores of answers are probabilities of just these words; they were not calibrated." if facts.writes
         else "Scores of answers are probabilities among the spans of a text; they were not calibrated."
     )  # fmt: skip
 
@@ -84,7 +85,8 @@ def _confidence(facts: Facts) -> Iterator[str]:
             yield "The probabilities are as trained; no temperature was fitted."
         else:
             by = "one for each label" if isinstance(temperature, list) else f"{temperature:.2f}"
-            yield f"The probabilities are calibrated on validation by a temperature ({by}), which is in the weights."
+            where = "which is no weight, and which textxfer applies" if facts.writes else "which is in the weights"
+            yield f"The probabilities are calibrated on validation by a temperature ({by}), {where}."
     if error is not None:
         yield (
             f"On {facts.split} the calibration error is {error:.3f}: so far apart, on average, lie the probability "

@@ -15,6 +15,7 @@ from textxfer import registry
 from textxfer.errors import PushError
 from textxfer.recipe.public import public_name
 from textxfer.recipe.reading import read_text
+from textxfer.section import TEXT2TEXT
 
 ANSWERS, LABELS, MASKS = "question-answering", "text-classification", "fill-mask"
 """The Hub's words for what models do."""
@@ -72,9 +73,16 @@ class Facts:
     @property
     def purpose(self) -> str:
         """The Hub's word for what the model does."""
+        if self.writes:
+            return LABELS if "words" in self.settings else ANSWERS
         architecture = (self.config.get("architectures") or [""])[0]
         kinds = {"ForQuestionAnswering": ANSWERS, "ForMaskedLM": MASKS}
         return next((purpose for ending, purpose in kinds.items() if architecture.endswith(ending)), LABELS)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the model writes labels' words, or answers."""
+        return self.settings.get("head") == TEXT2TEXT
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ def purpose(facts: Facts) -> str:
     """Says what the model does."""
     first = ", pretrained on more texts of the domain," if facts.recipe.get("adapt") else ""
     made = f"Fine-tuned from `{facts.base}`{first} on `{facts.dataset}` with textxfer."
+    if facts.writes and facts.purpose == ANSWERS:
+        none = ", or nothing where there is none" if facts.settings.get("unanswerable") else ""
+        return f"Reads a question and a text, and writes the answer{none}. {made}"
     if facts.purpose == ANSWERS:
         none = ", or says that there is none" if facts.settings.get("unanswerable") else ""
         return f"Finds the answer to a question in a text{none}: a piece of the text, word for word. {made}"
@@ -31,6 +34,8 @@ def purpose(facts: Facts) -> str:
 
 def snippets(facts: Facts) -> str:
     """Gives code that loads the model and asks it something; it runs as it stands."""
+    if facts.writes:
+        return _written(facts)
     if facts.purpose == ANSWERS:
         return _answers(facts)
     if facts.purpose != LABELS:
@@ -94,6 +99,40 @@ def _answers(facts: Facts) -> str:
         f"By textxfer, which reads texts of any length in windows of {most} tokens and gives a probability{none}:\n\n"
         f"{own}\n\nBy transformers alone, the best answer in the first {most} tokens:\n\n{stock}"
     )
+
+
+def _written(facts: Facts) -> str:
+    """Gives code for a model that writes: by textxfer, and by transformers alone."""
+    answers = facts.purpose == ANSWERS
+    before, between = facts.settings["prompts"]
+    most = int(facts.settings.get("max_length", 256))
+    if answers:
+        question, context = "When does the library open?", "The library opens at nine and closes at six."
+        row = next(iter(facts.examples), {"question": question, "context": context})
+        asked = [f"question = {_quoted(row['question'])}", f"context = {_quoted(row['context'])}"]
+        use = ["answer = textxfer.pipeline(model)", "print(answer(question=question, context=context))"]
+        text = f"{_quoted(before)} + question + {_quoted(between + ' ')} + context"
+    else:
+        asked, use = [], ["classify = textxfer.pipeline(model)", f"print(classify({_example(facts)}))"]
+        row = next(iter(facts.examples), {"text": "Your text.", "text_pair": "Its pair."})
+        second = f" {between}{row.get('text_pair') or ''}" if facts.pairs else ""
+        text = _quoted(f"{before}{row.get('text') or ''}{second}")
+    own = _code("import textxfer", "", PLACE, *asked, *use)
+    stock = _code(
+        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer", "", PLACE, *asked,
+        "tokenizer = AutoTokenizer.from_pretrained(model)",
+        "network = AutoModelForSeq2SeqLM.from_pretrained(model)",
+        f"text = {text}",
+        f'inputs = tokenizer(text, truncation=True, max_length={most}, return_tensors="pt")',
+        "written = network.generate(**inputs, max_new_tokens=32)",
+        "print(tokenizer.decode(written[0], skip_special_tokens=True))",
+    )  # fmt: skip
+    what = (
+        f"reads texts of any length in windows of {most} tokens and gives a probability"
+        if answers
+        else "gives the probability of every label's words, and never other words"
+    )
+    return f"By textxfer, which {what}:\n\n{own}\n\nBy transformers alone, which writes:\n\n{stock}"
 
 
 def _quoted(text: str) -> str:

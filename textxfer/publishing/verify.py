@@ -61,7 +61,7 @@ def remember(model: Any, tokenizer: Any, rows: datasets.Dataset, labels: LabelSe
     """
     names = [name for name in TEXT_COLUMNS if name in rows.column_names]
     texts = [[row[name] for name in names] for row in rows.select(range(min(MOST_ROWS, len(rows))))]
-    logits = _reload.logits_of(model, tokenizer, texts, max_length)
+    logits = _reload.logits_of(getattr(model, "stock", model), tokenizer, texts, max_length)
     return Said(labels.names if labels is not None else None, max_length, texts, logits)
 
 

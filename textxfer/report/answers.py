@@ -76,7 +76,7 @@ def marked(row: AnswerRow, most: int) -> Markup:
     """
     references = [span for text in row.references for span in _places(row.context, text)]
     answer = (row.start, row.end)
-    centre = answer[0] if row.answer else min((start for start, _ in references), default=0)
+    centre = answer[0] if row.end > 0 else min((start for start, _ in references), default=0)
     first = max(0, min(centre - most // 3, len(row.context) - most))
     last = min(len(row.context), max(first + most, answer[1]))
     edges = sorted({edge for span in (answer, *references, (first, last)) for edge in span if first <= edge <= last})

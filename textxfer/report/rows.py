@@ -65,7 +65,7 @@ class AnswerRow:
         references: The right answers; none: the question has no answer.
         answer: "" for none.
         score: Its probability.
-        start: First character of the answer in the piece.
+        start: First character of the answer in the piece; 0, as `end`, where it does not stand there.
         end: The one past its last.
         exact: Whether the answer equals a reference, by SQuAD's normalisation.
         f1: Its best word overlap with a reference, a fraction 0..1.
@@ -160,7 +160,8 @@ def _answer_row(record: Mapping[str, Any]) -> AnswerRow:
     references, answer = tuple(map(str, record.get("references") or ())), str(record["answer"])
     context, start, end = str(record.get("context") or ""), int(record.get("start", 0)), int(record.get("end", 0))
     found = (context.find(text) for text in references)
-    place = start if answer else next((place for place in found if place >= 0), 0)
+    placed = bool(answer) and start >= 0  # one that was written may stand nowhere in the context
+    place = start if placed else next((place for place in found if place >= 0), 0)
     before = max(0, min(place - KEPT_CHARACTERS // 3, len(context) - KEPT_CHARACTERS))
     return AnswerRow(
         id=str(record.get("id", "")),
@@ -171,8 +172,8 @@ def _answer_row(record: Mapping[str, Any]) -> AnswerRow:
         references=references,
         answer=answer,
         score=record.get("score"),
-        start=start - before if answer else 0,
-        end=end - before if answer else 0,
+        start=start - before if placed else 0,
+        end=end - before if placed else 0,
         exact=exact_match.compute([answer], [references]) == 1,
         f1=float(answer_f1.compute([answer], [references])),
         extra=_extra(record, ANSWER_KEYS),

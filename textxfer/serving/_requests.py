@@ -86,8 +86,12 @@ class Answer(BaseModel):
 
     answer: str = Field(description='"" where there is no answer')
     score: float = Field(ge=0, le=1)
-    start: int = Field(ge=0, description="of its first character; characters are Unicode code points")
-    end: int = Field(ge=0, description="one past its last character")
+    start: int = Field(
+        ge=-1,
+        description="of its first character; characters are Unicode code points. -1, as `end`, where the answer was "
+        "written by the model and stands nowhere in the context",
+    )
+    end: int = Field(ge=-1, description="one past its last character")
 
 
 class AnswersResponse(BaseModel):

@@ -13,7 +13,7 @@ from textxfer.tasks import Task
 
 DEFAULT_LENGTH = 512
 DEFAULT_WINDOW = 384
-NOT_THE_TASKS = ("conformal", "head", "tokenizer")
+NOT_THE_TASKS = ("conformal", "head", "prompts", "temperature", "tokenizer", "words")
 """Settings of a saved model that are not arguments of its task."""
 
 
@@ -60,6 +60,8 @@ def noted_task(model: str, settings: Mapping[str, Any], num_labels: int) -> Task
     name = told.pop("task", None)
     try:
         task = _make(str(name), **told)
+        if "prompts" in settings:
+            task = task.to_be_written(*settings["prompts"])
         if len(told.get("thresholds", ())) not in (0, num_labels):
             raise ValueError(f"{len(told['thresholds'])} thresholds for {num_labels} labels")
         return task

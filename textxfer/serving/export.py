@@ -15,16 +15,17 @@ from typing import Any
 from textxfer.data.batching import collate, padded, sorted_batches
 from textxfer.data.tokenizer import PlainTokenizer
 from textxfer.errors import CheckpointError, MissingExtra, OutputError
-from textxfer.modeling.build import build
 from textxfer.modeling.checkpoint import WEIGHTS, Checkpoint, first_line, open_checkpoint
 from textxfer.modeling.quiet import quiet_transformers
 from textxfer.modeling.saving import replace_folder
+from textxfer.modeling.written import is_written
 from textxfer.records import Predictions, Table
+from textxfer.section import TEXT2TEXT
 from textxfer.serving._checked_on import Checked, built_in, rows_to_check
 from textxfer.serving._graph import ROUNDINGS, quantise_graph, write_graph
 from textxfer.serving.engine import Engine, load_engine, open_engine
 from textxfer.serving.onnx_backend import CONFIG, GRAPH, INSIDE, OnnxBackend, noted_tokenizer
-from textxfer.serving.torch_backend import TorchBackend
+from textxfer.serving.torch_backend import TorchBackend, saved_model
 from textxfer.training.disk import reason
 
 LARGEST_DIFFERENCE = 1e-4
@@ -95,6 +96,11 @@ def export_onnx(
     with _folder_beside(place) as made:
         checkpoint = open_checkpoint(name)
         source = load_engine(checkpoint, device="cpu")
+        if is_written(checkpoint) and source.labels is None:
+            raise CheckpointError(
+                f"{name}: it writes its answers ({TEXT2TEXT}) token by token, and cannot be exported; train with the "
+                "native head for ONNX Runtime"
+            )
         checked = rows_to_check(name, source.task, Path(data) if data is not None else None, columns)
         _write(source, checkpoint, made)
         difference = _largest_difference(source, _open(made), checked, name)
@@ -209,10 +215,8 @@ def _write(source: Engine, checkpoint: Checkpoint, folder: Path) -> None:
     import numpy as np
 
     task, tokenizer = source.task, checkpoint.tokenizer
-    several = task.predicts == "label sets"
     # The stock modules: what runs in torch may have been made over for this machine.
-    built = build(checkpoint, task.auto_class, source.labels, head=checkpoint.head, multi_label=several)
-    model: Any = built.model.eval()
+    model: Any = saved_model(checkpoint, task, source.labels).model.eval()
     encoded = task.encode(Table.of(built_in(task).rows[:3]), tokenizer, None)
     batch = collate(encoded, np.arange(min(len(encoded), 3)), pad_token_id=tokenizer.pad_token_id)
     try:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Answer(TypedDict):
-    """A span of the context with its probability, `end` one past its last character; "" where there is no answer."""
+    """A span of the context with its probability, `end` one past its last character; "" where there is no answer.
+
+    An answer that was written (head `text2text`) may stand nowhere in the context: -1, -1.
+    """
 
     answer: str
     score: float
@@ -75,7 +78,8 @@ class QuestionAnswerer:
 
         Returns:
             {"answer", "score", "start", "end"}: a span of the context with its probability, `end` one past its last
-            character; "" where there is no answer. A list of them for many questions, an iterator for a stream. With
+            character; "" where there is no answer. One that was written by a model with the head `text2text` may stand
+            nowhere in the context: -1, -1. A list of them for many questions, an iterator for a stream. With
             `contexts` a list with an answer from each, the most probable first and those that found none last;
             "context" is the context's place, from 0.
 

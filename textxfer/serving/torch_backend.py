@@ -10,9 +10,10 @@ from textxfer.errors import CheckpointError
 from textxfer.evaluation.forward import TOKENS_ON_CPU, TOKENS_ON_GPU, forward
 from textxfer.labels import LabelSet
 from textxfer.modeling.anatomy import pooled_only
-from textxfer.modeling.build import build
+from textxfer.modeling.build import Built, build
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.device import best_device, has_fast_bf16, usable_device
+from textxfer.modeling.written import is_written, load_written
 from textxfer.records import Encoded
 from textxfer.tasks import Task
 
@@ -73,8 +74,7 @@ def load_torch(
     if precision not in ("fp32", "auto"):
         raise ValueError(f"precision must be 'fp32' or 'auto', not {precision!r}")
     place = usable_device(device) if device is not None else best_device()
-    several = task.predicts == "label sets"
-    built = build(checkpoint, task.auto_class, labels, head=checkpoint.head, multi_label=several)
+    built = saved_model(checkpoint, task, labels)
     if built.new:
         raise CheckpointError(f"{checkpoint.id}: is not trained for a task: its weights lack {', '.join(built.new)}")
 
@@ -91,3 +91,15 @@ def load_torch(
     tokens = batch_tokens or (TOKENS_ON_CPU if place.type == "cpu" else TOKENS_ON_GPU)
     model = for_inference(pooled_only(built.model.to(place)), bf16=autocast is not None)
     return TorchBackend(model.eval(), checkpoint.tokenizer.pad_token_id, tokens, autocast)
+
+
+def saved_model(checkpoint: Checkpoint, task: Task, labels: LabelSet | None) -> Built:
+    """Loads the weights of a model that was trained for a task, as they were saved.
+
+    Raises:
+        CheckpointError: Its weights cannot be loaded.
+    """
+    if is_written(checkpoint):
+        return load_written(checkpoint, labels, getattr(task, "max_answer_length", None))
+    several = task.predicts == "label sets"
+    return build(checkpoint, task.auto_class, labels, head=checkpoint.head, multi_label=several)

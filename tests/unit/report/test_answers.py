@@ -11,7 +11,7 @@ import pytest
 from tests.unit.report.dom import Page
 from tests.unit.report.made import answer_lines, write_json, write_lines
 from textxfer.report.answers import marked, outcome
-from textxfer.report.rows import AnswerRow
+from textxfer.report.rows import AnswerRow, read_rows
 
 CONTEXT = "we loved the view and the breakfast"
 ROW = AnswerRow("q", "what?", CONTEXT, 0, len(CONTEXT), ("the view",), "view and", 0.5, 13, 21, False, 0.5, {})
@@ -84,3 +84,15 @@ def test_old_predictions_have_no_questions(report: Callable[[Path], Page], tmp_p
     found = report(tmp_path)
     assert "Outcome Answer References F1 Confidence Row" in found.words("rows")
     assert "question word" not in found.words("slices")
+
+
+def test_an_answer_that_stands_nowhere_in_the_context_is_no_place(tmp_path: Path) -> None:
+    """A model that writes may say what the context does not."""
+    record = {"id": "q", "references": ["the view"], "answer": "the sea", "score": 0.5, "start": -1, "end": -1}
+    write_lines(tmp_path, "predictions.jsonl", [record | {"question": "what?", "context": "x" * 900 + CONTEXT}])
+    _, rows = read_rows(tmp_path / "predictions.jsonl", [])
+    assert (rows[0].start, rows[0].end) == (0, 0)
+    assert "the view" in rows[0].context
+    shown = marked(rows[0], 100)
+    assert "<u>the view</u>" in shown
+    assert "<mark>" not in shown

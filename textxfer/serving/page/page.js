@@ -102,9 +102,11 @@ function showAnswer(answer, context) {
   passage.tabIndex = 0;
   passage.setAttribute("role", "region");
   passage.setAttribute("aria-label", "The answer in its context");
-  passage.append(part(0, answer.start));
-  if (answer.answer !== "") passage.append(make("mark", "", part(answer.start, answer.end)));
-  passage.append(part(answer.end));
+  // An answer that was written may stand nowhere in the context: -1.
+  const start = Math.max(answer.start, 0), end = Math.max(answer.end, 0);
+  passage.append(part(0, start));
+  if (end > start) passage.append(make("mark", "", part(start, end)));
+  passage.append(part(end));
   found.append(passage);
   const mark = passage.querySelector("mark");
   if (mark) passage.scrollTop = mark.offsetTop - passage.offsetTop - passage.clientHeight / 2;
