@@ -69,7 +69,7 @@ class Job:
         identity = environment.identity(asked, done, splits, self.training.model, self.accelerator)
         for note in self.keeper.open(identity):
             tell(self.observers, "on_note", note)
-        started = self.training.start(not self.keeper.opened)
+        started = self.training.start(not self.keeper.opened, observers=self.observers)
         self.keeper.progress.probe_seconds += started.probe_seconds
         for note in started.notes:
             tell(self.observers, "on_note", note)

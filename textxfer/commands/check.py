@@ -46,9 +46,18 @@ def execute(arguments: argparse.Namespace) -> int:
     findings = _findings(prepared, near=not arguments.fast)
     _print([*findings, ""] if findings else [])
     known = f", {len(findings)} things to know of the rows (above)" if findings else ""
-    steps = f"{prepared.plan.steps} steps to train"
-    _print([*prepared.rows.notes, f"{arguments.recipe}: nothing is wrong{known}; {steps}"])
+    _print([*prepared.rows.notes, f"{arguments.recipe}: nothing is wrong{known}; {_steps(prepared)}"])
     return 0
+
+
+def _steps(prepared: Prepared) -> str:
+    from textxfer.training.few_rows import is_open
+
+    few = prepared.recipe.small_data
+    if is_open(prepared.recipe):
+        return "a run compares ways to train on so few rows (`small_data`)"
+    start = f"{few.steps} steps of a contrastive start, " if few.road == "contrastive" else ""
+    return f"{start}{prepared.plan.steps} steps to train"
 
 
 def _print(lines: Iterable[str]) -> None:

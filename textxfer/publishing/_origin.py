@@ -11,7 +11,7 @@ from textxfer.recipe.sections import Dataset
 from textxfer.recipe.writing import to_yaml
 from textxfer.training.environment import HOW_NOT_WHAT
 
-SHOWN = ("checkpoint", "adapt", "dataset", "task", "freeze", "lora", "head", "train", "calibrate")
+SHOWN = ("checkpoint", "adapt", "dataset", "task", "freeze", "lora", "head", "train", "small_data", "calibrate")
 """Sections of the recipe that the card prints; recipe.yaml has all."""
 
 
@@ -27,7 +27,10 @@ def _training(facts: Facts) -> Iterator[str]:
     if "total_parameters" in metrics:
         trained, total = metrics["trainable_parameters"], metrics["total_parameters"]
         yield f"{trained:,} of {total:,} parameters were trained."
-    if "steps" in metrics:
+    few = facts.recipe.get("small_data") or {}
+    if few.get("road") == "contrastive":
+        yield f"The backbone was trained by a contrastive start of {few['steps']:,} steps, the head by a probe."
+    elif "steps" in metrics:
         yield f"The weights are those of step {metrics['best_step']:,} of {metrics['steps']:,}."
     seconds = (metrics.get("timing") or {}).get("train_seconds")
     if seconds is not None:

@@ -14,6 +14,21 @@ from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import ADAPTED
 from textxfer.section import NATIVE, TEXT2TEXT
 
+ON_EVERY_ROAD = {
+    "class_weights",
+    "precision",
+    "prefix_cache",
+    "cuda_graphs",
+    "activation_checkpointing",
+    "micro_batch_size",
+    "seed",
+    "seeds",
+    "save_every",
+    "log_every",
+    "trackers",
+}
+"""Fields of `train` that do not say how steps are taken: they leave the road of `small_data` open."""
+
 
 def task_of(recipe: Recipe) -> Any:
     """Makes the task that a recipe names (no weights are needed for it)."""
@@ -26,7 +41,10 @@ def task_of(recipe: Recipe) -> Any:
 
 
 def completed(recipe: Recipe) -> Recipe:
-    """Gives the recipe with the task's own metrics where it names none, and with its head's start and prompts."""
+    """Gives the recipe with the task's own metrics where it names none, and with its head's start and prompts.
+
+    It also settles that few rows are treated like many where the recipe says how to train.
+    """
     task = task_of(recipe)
     metrics = recipe.evaluate.metrics or task.default_metrics
     chosen = recipe.evaluate.model_copy(update={"metrics": tuple(metrics)})
@@ -35,7 +53,12 @@ def completed(recipe: Recipe) -> Recipe:
     told: dict[str, Any] = {"start": recipe.head.start or usual}
     if written:
         told |= dict(zip(("prompt", "prompt_pair"), task.prompts, strict=True))
-    return recipe.model_copy(update={"evaluate": chosen, "head": recipe.head.model_copy(update=told)})
+    few = recipe.small_data
+    fits = task.predicts == "labels" and not written and _leaves_training_open(recipe)
+    if few.road == "auto" and not fits and "road" not in few.model_fields_set:
+        few = few.model_copy(update={"road": "off"})
+    head = recipe.head.model_copy(update=told)
+    return recipe.model_copy(update={"evaluate": chosen, "head": head, "small_data": few})
 
 
 def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
@@ -56,6 +79,7 @@ def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
         *_head(recipe, task),
         *_written(recipe, task),
         *_choices(recipe, task),
+        *_small_data(recipe, task),
     ]
 
 
@@ -92,6 +116,36 @@ def _choices(recipe: Recipe, task: Any) -> Iterator[Problem]:
     for path, (asked, hint) in instead.items():
         if asked:
             yield Problem(path, f"can be chosen where each text has one label; this task gives {task.predicts}: {hint}")
+
+
+def _leaves_training_open(recipe: Recipe) -> bool:
+    """Says whether a recipe, as it was written, leaves it to `small_data` how the model is trained."""
+    steps = recipe.train.model_fields_set - ON_EVERY_ROAD
+    return not (steps or recipe.freeze.model_fields_set or recipe.lora or "start" in recipe.head.model_fields_set)
+
+
+def _small_data(recipe: Recipe, task: Any) -> Iterator[Problem]:
+    few, written = recipe.small_data, recipe.small_data.model_fields_set
+    if few.road != "contrastive":
+        for key in sorted(written & {"steps", "learning_rate"}):
+            if getattr(few, key) is not None:
+                yield Problem(("small_data", key), f"is of the road `contrastive`, and `road` is `{few.road}`")
+    if "road" not in written or few.road == "off":
+        return
+    road = ("small_data", "road")
+    if task is not None and task.predicts != "labels":
+        yield Problem(road, f"there are roads where each text has one label; this task gives {task.predicts}")
+    if recipe.head.name == TEXT2TEXT:
+        yield Problem(road, f"a road begins with a probe, and the head `{TEXT2TEXT}` has none; leave it out")
+    if recipe.head.start == "random":
+        yield Problem(("head", "start"), f"the road `{few.road}` fits the head as a probe; leave it out")
+    if recipe.lora is not None and few.road != "fine_tune":
+        yield Problem(("lora",), f"goes with the road `fine_tune`, not with `{few.road}`; leave one of them out")
+    layers = recipe.freeze.layers
+    if few.road == "probe" and "layers" in recipe.freeze.model_fields_set and layers != "all":
+        yield Problem(("freeze", "layers"), f"is {layers}, but on the road `probe` all layers are frozen; leave it out")
+    if few.road == "contrastive" and layers == "all":
+        yield Problem(("freeze", "layers"), "is `all`: nothing is left that the contrastive start could train")
 
 
 def _lora(recipe: Recipe) -> Iterator[Problem]:

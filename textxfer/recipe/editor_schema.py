@@ -36,7 +36,9 @@ def json_schema() -> Schema:
     evaluate["select_by"]["anyOf"].insert(0, metrics)
     for section, key in SHORTHANDS.items():
         whole = {"$ref": f"#/$defs/{section}"} if section in sections else {"type": "object"}
-        short = {"type": "string", "description": f"Short for {{{key}: ...}}."}
+        known = sections[section]["properties"][key] if section in sections else {}
+        kind = {"enum": known["enum"]} if "enum" in known else {"type": "string"}
+        short = kind | {"description": f"Short for {{{key}: ...}}."}
         properties[section] = {"anyOf": [short, whole]}
     own: Schema = {}
     shelved: Schema = {}

@@ -21,9 +21,10 @@ from textxfer.recipe.sections import (
     Output,
     Train,
 )
+from textxfer.recipe.small_data_section import SmallData
 from textxfer.section import HeadSection, Section
 
-SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name", "head": "name"}
+SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name", "head": "name", "small_data": "road"}
 """`section: VALUE` is short for `section: {key: VALUE}`."""
 NEEDED = ("checkpoint", "dataset", "task")
 """Sections that a recipe must have."""
@@ -51,6 +52,7 @@ class Recipe(Section):
     lora: Lora | None = None
     head: SerializeAsAny[HeadSection] = HeadSection()
     train: Train = Train()
+    small_data: SmallData = SmallData()
     calibrate: Literal["auto", "off"] = "auto"
     """Whether probabilities are made to mean what they say. `auto`: a temperature is fitted on validation and folded
     into the last layer (the head `text2text` has none: textxfer applies it), thresholds of a model with several labels

@@ -1,36 +1,62 @@
-"""What the recipe left open and the run chose: the checkpoint, and how many layers are frozen."""
+"""What the recipe left open and the run chose: the checkpoint, the road with few rows, how many layers are frozen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from textxfer.recipe.public import public_name
 from textxfer.report import plots
 from textxfer.report.pieces import Column, Figure, Figures, Section, Table
 from textxfer.report.reading import RunFiles
-from textxfer.report.showing import score
+from textxfer.report.showing import count, score
 
 
 def section(run: RunFiles) -> Section | None:
-    """Gives the table of ranked checkpoints and the curve of layer scores; None where nothing was left open."""
-    ranking, depth = run.choices.get("checkpoint"), run.choices.get("depth")
+    """Gives the ranked checkpoints, the roads' scores and the layers' curve; None where nothing was left open."""
+    ranking, road, depth = (run.choices.get(name) for name in ("checkpoint", "road", "depth"))
     blocks: list[Any] = []
     leads = []
     if ranking:
         blocks.append(_ranking(ranking["ranked"]))
         leads.append(f"Of {len(ranking['ranked'])} checkpoints this one was ranked first.")
+    if road:
+        blocks += [_roads(road["scores"])] if road["scores"] else []
+        rows = f"{count(road['of'])} training rows of {count(road['labels'])} labels are few"
+        leads.append(f"{rows}; the run took the road {road['road']} with the head {road['head']}: {road['sentence']}.")
     if depth:
         blocks.append(Figures([_curve(depth["curve"], depth["layers"])]))
         leads.append(f"{depth['layers']} of {len(depth['curve']) - 1} layers are frozen: {depth['sentence']}.")
-    if not blocks:
+    if not leads:
         return None
-    rows = max(part["rows"] for part in (ranking, depth) if part)
-    reading = (
-        f"Chosen by linear probes on {rows:,} training rows, cross-validated, before any step; they foretell what "
-        "training comes to roughly, not surely."
-    )
+    reading = " ".join(_readings([part for part in (ranking, depth) if part], road))
     return Section("choices", "What the run chose", blocks, " ".join(leads), reading)
+
+
+def _readings(probed: Sequence[Mapping[str, Any]], road: Mapping[str, Any] | None) -> Iterator[str]:
+    if probed:
+        rows = max(part["rows"] for part in probed)
+        yield (
+            f"Chosen by linear probes on {rows:,} training rows, cross-validated, before any step; they foretell what "
+            "training comes to roughly, not surely."
+        )
+    if road and road["scores"]:
+        yield (
+            f"The roads were carried out on parts of the training rows and judged on {count(road['rows'])} that were "
+            "held out; the cheapest within one standard error of the best was taken."
+        )
+
+
+def _roads(scores: Sequence[Mapping[str, Any]]) -> Table:
+    columns = [
+        Column("Head", "label"),
+        Column("Road", "label"),
+        Column("Accuracy", "score"),
+        Column("Standard error of the distance to the best", "score"),
+        Column("Seconds", "score"),
+    ]
+    rows = [(each["head"], each["road"], each["accuracy"], each["error"], each["seconds"]) for each in scores]
+    return Table("Roads with few rows, the cheapest first", columns, rows)
 
 
 def _ranking(ranked: Sequence[Mapping[str, Any]]) -> Table:

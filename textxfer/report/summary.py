@@ -93,7 +93,9 @@ def _facts(run: RunFiles) -> Iterator[tuple[str, str]]:
     if metrics.get("total_parameters"):
         trained, total = metrics.get("trainable_parameters", 0), metrics["total_parameters"]
         yield "Trained", f"{_millions(trained)} of {_millions(total)} parameters"
-    if "best_step" in metrics:
+    if run.setting("small_data", "road") == "contrastive":
+        yield "Weights kept", f"those after a contrastive start of {count(run.setting('small_data', 'steps'))} steps"
+    elif "best_step" in metrics:
         yield "Weights kept", f"those of step {count(metrics['best_step'])} of {count(metrics.get('steps'))}"
     seconds = (metrics.get("timing") or {}).get("total_seconds")
     if seconds is not None:

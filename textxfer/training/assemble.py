@@ -15,7 +15,7 @@ from textxfer.errors import CheckpointError, DataError, RecipeError
 from textxfer.heads import HeadChoice, is_stock
 from textxfer.modeling.activations import checkpoint_activations
 from textxfer.modeling.anatomy import usual_pooling, usual_rate
-from textxfer.modeling.build import Built, build, settle_labels
+from textxfer.modeling.build import Built, build, keeps_head, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.freezing import Frozen, freeze
 from textxfer.modeling.head_start import open_up
@@ -29,6 +29,7 @@ from textxfer.records import Encoded, Scores
 from textxfer.tasks import Task
 from textxfer.training.best import Best
 from textxfer.training.checks import check_checkpoint, check_plan, check_pooling
+from textxfer.training.few_rows import settled
 from textxfer.training.judge import Judge
 from textxfer.training.optimizer import adamw, rates_in_words
 from textxfer.training.plan import Plan
@@ -77,7 +78,8 @@ class Training:
         optimizer: Of the trained weights.
         best: Keeps the best weights; None where there is no validation split.
         frozen: What is not trained.
-        start: Does what comes before the first step; called with whether the run is new, and not gone on with.
+        start: Does what comes before the first step; called with whether the run is new, and not gone on with, and with
+            its observers.
         judge: Evaluates splits.
         watch: Scores a sample of the training rows; None where there is no validation split to compare it with.
         notes: What the user should know.
@@ -88,7 +90,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     best: Best | None
     frozen: Frozen
-    start: Callable[[bool], Started]
+    start: Callable[..., Started]
     judge: Judge
     watch: Callable[[], Scores] | None
     notes: tuple[str, ...]
@@ -125,10 +127,17 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
         name: task.encode(split.rows, checkpoint.tokenizer, rows.labels)
         for name, split in rows.splits.present(reserved=True)
     }
-    recipe = _as_done(recipe, task, checkpoint)
+    kept = keeps_head(checkpoint, rows.labels, head_of(recipe))
+    recipe = settled(_as_done(recipe, rows, checkpoint), few=rows.few, kept=kept, rows=len(rows.splits.train))
     plan = _plan(recipe, encoded["train"], probe_settles(recipe, checkpoint, rows.labels, head_of(recipe)))
     check_plan(recipe, plan, rows.splits)
     return Prepared(recipe, rows, checkpoint, encoded, plan)
+
+
+def planned_anew(prepared: Prepared, recipe: Recipe) -> Prepared:
+    """Gives a run on the same rows and checkpoint whose recipe says otherwise how to train."""
+    settles = probe_settles(recipe, prepared.checkpoint, prepared.rows.labels, head_of(recipe))
+    return replace(prepared, recipe=recipe, plan=_plan(recipe, prepared.encoded["train"], settles))
 
 
 def _open(recipe: Recipe, rows: Rows) -> tuple[Checkpoint, list[str]]:
@@ -190,16 +199,18 @@ def _with_settled_labels(rows: Rows, checkpoint: Checkpoint) -> Rows:
     return replace(rows, labels=settled, notes=(*rows.notes, f"the order of labels is the checkpoint's: {order}"))
 
 
-def _as_done(recipe: Recipe, task: Task, checkpoint: Checkpoint) -> Recipe:
-    """Gives the recipe as it is carried out: a revision's commit, a length that fits, the checkpoint's own rate."""
+def _as_done(recipe: Recipe, rows: Rows, checkpoint: Checkpoint) -> Recipe:
+    """Gives the recipe as it is carried out: a revision's commit, a length that fits, the rate, the cut that was made."""
     is_open = recipe.checkpoint.auto is not None
     pinned = recipe.checkpoint.model_copy(update={} if is_open else {"revision": checkpoint.revision})
-    told = recipe.task.model_copy(update={"max_length": task.max_length})
+    told = recipe.task.model_copy(update={"max_length": rows.task.max_length})
+    uncut = rows.few and rows.splits.validation is None
+    data = recipe.dataset.model_copy(update={"validation_fraction": 0.0} if uncut else {})
     train = recipe.train
     if train.learning_rate == "auto":
         usual = usual_rate(checkpoint.config) * (LORA_RATE if recipe.lora is not None else 1)
         train = train.model_copy(update={"learning_rate": usual})
-    return recipe.model_copy(update={"checkpoint": pinned, "task": told, "train": train})
+    return recipe.model_copy(update={"checkpoint": pinned, "task": told, "dataset": data, "train": train})
 
 
 def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | None = None) -> Training:

@@ -1,4 +1,4 @@
-"""What a recipe leaves open, settled before the first step: `checkpoint: {auto: ...}` and `freeze: {layers: auto}`.
+"""What a recipe leaves open, settled before the first step: which checkpoint, how many layers are frozen, which road.
 
 What was chosen, and why, is in choices.json of the run folder. A run that is gone on with takes it from there.
 """
@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textxfer.recipe.merging import id_and_revision
-from textxfer.training.assemble import Prepared
+from textxfer.training.assemble import Prepared, planned_anew
 from textxfer.training.depth import Depth, choose_depth
 from textxfer.training.environment import is_recipe_of, recipe_fingerprint
+from textxfer.training.few_rows import is_open, on_road
 from textxfer.training.observers import Observer, tell
 from textxfer.training.processes import on_main
 from textxfer.training.ranking import Ranking, rank_checkpoints
+from textxfer.training.roads import Road, choose_road
 from textxfer.training.rows import Rows
 from textxfer.training.run_folder import CHOICES, ENVIRONMENT, RunFolder
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from textxfer.recipe.schema import Recipe
 
-Found = TypeVar("Found", Ranking, Depth)
+Found = TypeVar("Found", Ranking, Road, Depth)
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,12 @@ class Chosen:
 
     Attributes:
         checkpoint: The checkpoints in their order; None where the recipe names one.
+        road: The road with few rows, and its head; None where there was no choice.
         depth: The number of frozen layers; None where the recipe gives it.
     """
 
     checkpoint: Ranking | None = None
+    road: Road | None = None
     depth: Depth | None = None
 
     def to_dict(self, folder: Path) -> dict[str, Any]:
@@ -46,6 +50,8 @@ class Chosen:
         told: dict[str, Any] = {}
         if self.checkpoint is not None:
             told["checkpoint"] = self.checkpoint.relative_to(folder).to_dict()
+        if self.road is not None:
+            told["road"] = self.road.to_dict()
         if self.depth is not None:
             told["depth"] = self.depth.to_dict()
         return told
@@ -55,15 +61,16 @@ class Chosen:
         """Gives what choices.json of a run folder says; nothing where nothing was left open."""
         file = folder / CHOICES
         told: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        ranking, depth = told.get("checkpoint"), told.get("depth")
+        ranking, road, depth = (told.get(name) for name in ("checkpoint", "road", "depth"))
         return cls(
             Ranking.from_dict(ranking).absolute_from(folder) if ranking is not None else None,
+            Road.from_dict(road) if road is not None else None,
             Depth.from_dict(depth) if depth is not None else None,
         )
 
     def __or__(self, other: Chosen) -> Chosen:
         """Gives both; where both chose, `other` holds."""
-        return Chosen(other.checkpoint or self.checkpoint, other.depth or self.depth)
+        return Chosen(other.checkpoint or self.checkpoint, other.road or self.road, other.depth or self.depth)
 
 
 @dataclass
@@ -101,6 +108,24 @@ class Choices:
         chosen = recipe.checkpoint.model_copy(update={"id": name, "revision": revision, "auto": None})
         return recipe.model_copy(update={"checkpoint": chosen})
 
+    def road(self, prepared: Prepared) -> Prepared:
+        """Gives the run on a road of `small_data`, with the head that goes with it; all processes take part.
+
+        Raises:
+            CheckpointError: The weights cannot be loaded.
+        """
+        recipe = prepared.recipe
+        if not is_open(recipe):
+            return prepared
+        road = self._settled(
+            self.known.road,
+            "few rows a label: compares what there is to choose from by cross-validation",
+            lambda: choose_road(prepared, self.accelerator()),
+            together=True,
+        )
+        self.made = replace(self.made, road=road)
+        return planned_anew(prepared, on_road(recipe, road.road, road.head, len(prepared.encoded["train"])))
+
     def depth(self, prepared: Prepared) -> Prepared:
         """Gives the run with a number of frozen layers.
 
@@ -120,12 +145,13 @@ class Choices:
         frozen = recipe.freeze.model_copy(update={"layers": depth.layers})
         return replace(prepared, recipe=recipe.model_copy(update={"freeze": frozen}))
 
-    def _settled(self, known: Found | None, note: str, choose: Callable[[], Found]) -> Found:
-        """Gives what is known, or chooses, and tells of it."""
+    def _settled(self, known: Found | None, note: str, choose: Callable[[], Found], *, together: bool = False) -> Found:
+        """Gives what is known, or chooses, and tells of it; the main process is right where all choose `together`."""
         if known is not None:
             return known
         tell(self.observers, "on_note", note)
-        found = on_main(self.accelerator(), choose)
+        mine = choose() if together else None
+        found = on_main(self.accelerator(), choose if mine is None else lambda: mine)
         for line in found.lines():
             tell(self.observers, "on_note", line)
         return found

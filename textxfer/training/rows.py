@@ -18,6 +18,7 @@ from textxfer.sources.hub import Hub
 from textxfer.sources.memory import Memory
 from textxfer.tasks import Task
 from textxfer.training.checks import check_rows
+from textxfer.training.few_rows import are_few, keeps_rows
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class Rows:
         splits: Ready to encode.
         labels: None for answers.
         notes: What the user should know, a sentence each.
+        few: Whether they are so few that the recipe treats them unlike many.
     """
 
     task: Task
     splits: Splits
     labels: LabelSet | None
     notes: tuple[str, ...]
+    few: bool = False
 
 
 def load_rows(recipe: Recipe, given: Any = None) -> Rows:
@@ -58,11 +61,13 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
     splits, labels = task.prepare(splits)
     strata, groups = task.cut_by(splits.train.rows)
     single_file = isinstance(source, Files) and source.path.is_file()
+    few = are_few(recipe, task, labels)
+    whole = few and keeps_rows(recipe)
     splits = cut(
         splits,
         strata,
         groups,
-        validation_fraction=data.validation_fraction,
+        validation_fraction=0.0 if whole else data.validation_fraction,
         test_fraction=data.test_fraction if single_file else 0.0,
         seed=data.split_seed,
     )
@@ -74,6 +79,8 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
         labels = _recounted(labels, splits)
     if isinstance(source, Files) and (unused := source.unused()):
         notes.append(f"{source.path}: not used: {', '.join(unused)}")
+    if whole and raw.validation is None and data.validation_fraction > 0:
+        notes.append("no validation split, and none is cut from so few rows (`small_data: off` cuts one)")
     if raw.validation is None and splits.validation is not None:
         notes.append(f"no validation split: {len(splits.validation)} rows were cut from train")
     if raw.test is None and splits.test is not None:
@@ -85,7 +92,7 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
     check_rows(recipe, splits, labels)
     if recipe.calibrate == "auto" and task.predicts == "labels" and splits.validation is not None:
         splits = reserve(splits, task.cut_by(splits.validation.rows)[0] or (), seed=data.split_seed)
-    return Rows(task, splits, labels, tuple(notes))
+    return Rows(task, splits, labels, tuple(notes), few)
 
 
 def _heeded(count: int, splits: Splits) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import in_bytes
 from textxfer.records import Batch, Encoded
 from textxfer.training.objective import label_weights, make_loss
+from textxfer.training.observers import Observer
 from textxfer.training.processes import on_main
 from textxfer.training.stopping import StopSignal
 from textxfer.training.writing import loss_of
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from textxfer.training.network import CacheOptions, Network
     from textxfer.training.step import Stepper
 
+PENALTY_AFTER_CONTRAST = 0.01
+"""Inverse penalty of a probe on a backbone that has seen all of its rows, of which none can be held back to choose."""
 MOST_ROWS = 20_000
 """Training rows that a probe is fitted on; more would hardly change it, and the time stays below that of an epoch."""
 
@@ -57,14 +60,16 @@ class Started:
 
 
 def probe_settles(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | None, head: HeadChoice | None) -> bool:
-    """Says whether nothing is left to train once the head has started: the backbone is frozen, and the head is new.
+    """Says whether nothing is left to train once the head has started: it is new, and the backbone is as it is to be.
 
-    Hidden layers of a head of textxfer's are left to train; what a stock head has below its last layer is not.
+    That is frozen, or trained by the contrastive start. Hidden layers of a head of textxfer's are left to train, unless
+    that start has done it; what a stock head has below its last layer is not.
     """
-    whole = recipe.freeze.layers == "all" and recipe.freeze.embeddings is not False
+    contrasted = recipe.small_data.road == "contrastive"
+    whole = contrasted or (recipe.freeze.layers == "all" and recipe.freeze.embeddings is not False)
     if recipe.head.start != "probe" or not whole or recipe.lora is not None or keeps_head(checkpoint, labels, head):
         return False
-    if head is not None:
+    if head is not None and not contrasted:
         assert labels is not None
         return is_one_layer(head, checkpoint.config.hidden_size, len(labels))
     # A config.json that names no architecture does not say whether its weights have a head.
@@ -79,8 +84,11 @@ def start(
     stop: StopSignal | None,
     fits: bool,
     new: bool = True,
+    observers: Sequence[Observer] = (),
 ) -> Started:
     """Stores what frozen layers make of the texts, where that pays, fits the head and wraps up for the processes.
+
+    Where few rows are to go the road `contrastive`, that start comes before the head's.
 
     Args:
         prepared: The run.
@@ -90,6 +98,7 @@ def start(
         stop: Asked between two batches.
         fits: Whether the head is to start from a probe.
         new: Whether the run begins here; one that goes on has its head already.
+        observers: Told of the steps of a contrastive start.
     """
     from textxfer.training.step import Stepper
 
@@ -103,9 +112,12 @@ def start(
     if train.prefix_cache != "off" and plan.steps > plan.steps_per_epoch:
         note = network.store(splits, _cache_options(recipe), accelerator, between)
         notes += [note] if note else []
+    began = time.monotonic()
+    if recipe.small_data.road == "contrastive" and new:
+        notes.append(_contrast(prepared, network, accelerator, stop, observers))
     if fits and new:
-        began = time.monotonic()
         notes.append(_fit_head(prepared, network, accelerator, between))
+    if new:
         seconds = time.monotonic() - began
     network.module, wrapped_optimizer = accelerator.prepare(network.module, optimizer)
     loss = make_loss(
@@ -113,7 +125,7 @@ def start(
         prepared.rows.labels,
         label_smoothing=train.label_smoothing,
         class_weights=train.class_weights,
-        weights=_weights(prepared),
+        weights=example_weights(prepared),
         device=accelerator.device,
     )
     stepper = Stepper(
@@ -142,6 +154,36 @@ def _record(stepper: Stepper, prepared: Prepared) -> list[str]:
     return [f"steps are not recorded as CUDA graphs: {why}"] if why is not None else []
 
 
+def _contrast(
+    prepared: Prepared,
+    network: Network,
+    accelerator: Accelerator,
+    stop: StopSignal | None,
+    observers: Sequence[Observer],
+) -> str:
+    """Carries the contrastive start out; gives what the user should know."""
+    from textxfer.training.contrastive import contrast
+
+    few, train = prepared.recipe.small_data, prepared.recipe.train
+    assert few.steps is not None, "it is settled before"
+    assert few.learning_rate is not None, "it is settled before"
+    began = time.monotonic()
+    contrast(
+        network.model,
+        network.frozen,
+        prepared.encoded["train"],
+        accelerator,
+        steps=few.steps,
+        learning_rate=few.learning_rate,
+        weight_decay=train.weight_decay,
+        pad_token_id=network.pad_token_id,
+        seed=train.seed,
+        check_stop=stop.check if stop is not None else lambda: None,
+        observers=observers,
+    )
+    return f"the backbone has a contrastive start of {few.steps} steps ({time.monotonic() - began:.1f} s)"
+
+
 def _fit_head(
     prepared: Prepared, network: Network, accelerator: Accelerator, between: Callable[[], None] = lambda: None
 ) -> str:
@@ -151,7 +193,7 @@ def _fit_head(
     layer: Any = last_linear(network.model)
     began, seed = time.monotonic(), prepared.recipe.train.seed
     encoded, places = network.encoded["train"].of_rows(_some_rows(prepared.encoded["train"], seed))
-    features = _features(network, encoded, places, accelerator, between)
+    features = head_inputs(network, encoded, places, accelerator, between)
     if not np.isfinite(features).all():
         if prepared.plan.steps == 0:
             raise TrainingDiverged(
@@ -159,7 +201,7 @@ def _fit_head(
                 "can be learnt from it; try train.precision: fp32"
             )
         return "the head starts at random: what the backbone makes of some training rows is not a finite number"
-    of_labels, of_examples = label_weights(labels, prepared.recipe.train.class_weights), _weights(prepared)
+    of_labels, of_examples = label_weights(labels, prepared.recipe.train.class_weights), example_weights(prepared)
     assert encoded.targets is not None
     targets = encoded.targets
 
@@ -170,6 +212,7 @@ def _fit_head(
             len(labels),
             label_weights=None if of_labels is None else np.array(of_labels),
             weights=None if of_examples is None else of_examples[places],
+            inverse_penalty=PENALTY_AFTER_CONTRAST if prepared.recipe.small_data.road == "contrastive" else None,
             seed=seed,
             between=between,
         )
@@ -180,12 +223,19 @@ def _fit_head(
     how = f"{len(features)} training rows, inverse penalty {probe.inverse_penalty:g}"
     note = f"the head starts from a probe ({how}, {time.monotonic() - began:.1f} s){ended}"
     if prepared.plan.steps == 0:
-        note += "; the backbone is frozen: that is the answer, and no step is taken (`head.start: random` takes steps)"
+        is_frozen = prepared.recipe.small_data.road != "contrastive"
+        why = "the backbone is frozen: that" if is_frozen else "that"
+        hint = " (`head.start: random` takes steps)" if prepared.recipe.small_data.road == "off" else ""
+        note += f"; {why} is the answer, and no step is taken{hint}"
     return note
 
 
-def _features(
-    network: Network, encoded: Encoded, places: np.ndarray, accelerator: Accelerator, between: Callable[[], None]
+def head_inputs(
+    network: Network,
+    encoded: Encoded,
+    places: np.ndarray,
+    accelerator: Accelerator,
+    between: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Gives what the head's last linear layer sees of some training examples, from stored states where there are."""
     from textxfer.modeling.features import HeadInputs
@@ -221,7 +271,7 @@ def _some_rows(encoded: Encoded, seed: int) -> np.ndarray:
     return np.sort(np.concatenate([order[first], np.delete(order, first)])[: max(MOST_ROWS, len(first))])
 
 
-def _weights(prepared: Prepared) -> np.ndarray | None:
+def example_weights(prepared: Prepared) -> np.ndarray | None:
     """Gives what each training example counts: as much as its row."""
     rows = prepared.rows.splits.train.rows
     if WEIGHT not in rows.column_names:

@@ -80,6 +80,19 @@ def test_lengths_are_those_of_uncut_texts(shell: Callable[..., Any], write: Call
     assert "max_length 16" in out
 
 
+def test_few_rows_and_their_road(shell: Callable[..., Any], write: Callable[..., str]) -> None:
+    name = write(head={"start": "probe"}, small_data={"road": "contrastive", "steps": 7})
+    code, out, _ = shell("check", name)
+    assert code == 0
+    assert "no validation split, and none is cut from so few rows (`small_data: off` cuts one)" in out
+    assert cells(out)["rows"] == ["36", "4"]
+    assert out.strip().endswith("a run compares ways to train on so few rows (`small_data`)")
+    code, out, _ = shell("check", name, "head.name=native")
+    assert out.strip().endswith("7 steps of a contrastive start, 0 steps to train")
+    code, out, _ = shell("check", name, "head.name=native", "small_data=off", "small_data.steps=null")
+    assert cells(out)["rows"] == ["32", "4", "4"]
+
+
 def test_overrides_count(shell: Callable[..., Any], write: Callable[..., str]) -> None:
     code, out, _ = shell("check", write(), "train.epochs=1", "dataset.limit=20")
     assert code == 0

@@ -22,6 +22,19 @@ RANKED = [
     for name, score in (("first/one", 1.5), ("second/one", None))
 ]
 
+ROAD = {
+    "head": "mean",
+    "road": "contrastive",
+    "sentence": "of roads, contrastive does best",
+    "scores": [
+        {"head": "mean", "road": road, "accuracy": score, "error": error, "seconds": 2.5}
+        for road, score, error in (("probe", 0.6, 0.03), ("contrastive", 0.8, 0.0))
+    ],
+    "rows": 100,
+    "of": 120,
+    "labels": 6,
+}
+
 
 def test_the_curve_and_the_table_are_shown(report: Report, tmp_path: Path) -> None:
     write_json(tmp_path, "metrics.json", {"format": 1, "test": {"accuracy": 0.8}})
@@ -32,6 +45,18 @@ def test_the_curve_and_the_table_are_shown(report: Report, tmp_path: Path) -> No
     assert "first/one 0.800 −0.123 1.500 0.700 22,700,000 second/one 0.800 −0.123 – 0.700" in words
     assert "probes on 1,200 training rows" in words
     assert "From 0.500 on the embeddings to 0.800 on layer 3; 2 frozen." in words
+
+
+def test_the_roads_are_shown(report: Report, tmp_path: Path) -> None:
+    write_json(tmp_path, "metrics.json", {"format": 1, "test": {"accuracy": 0.8}})
+    write_json(tmp_path, "choices.json", {"road": ROAD})
+    words = report(tmp_path).words("choices")
+    said = "the run took the road contrastive with the head mean: of roads, contrastive does best."
+    assert f"120 training rows of 6 labels are few; {said}" in words
+    assert "mean probe 0.600 0.030 2.500 mean contrastive 0.800 0.000 2.500" in words
+    assert "judged on 100 that were held out; the cheapest within one standard error of the best was taken" in words
+    write_json(tmp_path, "choices.json", {"road": ROAD | {"scores": []}})
+    assert "took the road contrastive" in report(tmp_path).words("choices")
 
 
 def test_one_of_both_and_none(report: Report, tmp_path: Path) -> None:

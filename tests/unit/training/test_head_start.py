@@ -82,7 +82,7 @@ def test_the_layer_is_scikit_learns_on_what_it_sees(bert: Path) -> None:
 
     training = started(bert, splits(27))  # too few to hold some back for the penalty
     encoded, layer = training.network.encoded["train"], last_linear(training.model)
-    features = start._features(training.network, encoded, np.arange(27), make_accelerator("fp32"), between=lambda: None)
+    features = start.head_inputs(training.network, encoded, np.arange(27), make_accelerator("fp32"))
     size = np.sqrt((features**2).mean(axis=0))
     inputs = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 0.1 * size)
     theirs = LogisticRegression(C=0.1, max_iter=1000, tol=1e-8).fit(inputs, encoded.targets)

@@ -23,6 +23,9 @@ from tests.unit.training.test_step import ALL, assert_same_step, plain, plain_st
 ROOT = Path(__file__).parents[3]
 QUESTIONS = {"name": "question_answering", "max_length": 60, "stride": 8}
 
+FEW: dict[str, Any] = {"dataset": {"validation_fraction": 0}, "head": {"name": "native", "start": "probe"}}
+CONTRASTIVE = {"road": "contrastive", "steps": 3, "learning_rate": 1e-3}
+
 Pair = tuple[dict[str, Any], dict[str, Any]]
 
 
@@ -83,11 +86,12 @@ def jobs(checkpoints: Callable[[str], Path], bert: Path, tmp_path_factory: pytes
     questions = many_questions()
     reviewed = folder / "reviewed.csv"
     reviewed.write_text("id,weight\ntrain-1,0.2\ntrain-4,0.5\ntrain-30,0.1\n")
-    made = {"steps": step_jobs(checkpoints, questions, reviewed), "evaluations": evaluation_jobs(bert)}
+    few = {"name": "few_rows", "checkpoint": str(bert), "rows": rows(24), "contrastive": CONTRASTIVE, "sections": FEW}
+    made = {"steps": step_jobs(checkpoints, questions, reviewed), "evaluations": evaluation_jobs(bert), "few_rows": few}
     (folder / "jobs.json").write_text(json.dumps(made))
     done = torchrun(str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json"), str(folder))
     assert done.returncode == 0, done.stderr
-    return {"folder": folder} | {job["name"]: job for job in (*made["steps"], *made["evaluations"])}
+    return {"folder": folder} | {job["name"]: job for job in (*made["steps"], *made["evaluations"], few)}
 
 
 def many_questions() -> list[dict[str, Any]]:
@@ -154,6 +158,22 @@ def test_every_row_is_evaluated_once(jobs: dict[str, Any], name: str) -> None:
         assert each["scores"] == dict(alone.scores.values)
         assert each["loss"] == pytest.approx(alone.scores.loss, abs=1e-6)
         assert np.abs(np.array(each["probabilities"]) - alone.predictions.probabilities).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_few_rows_take_the_same_road_on_both(jobs: dict[str, Any]) -> None:
+    one, other = seen(jobs, "few_rows")
+    for each in (one, other):
+        for timed in (each["road"], *each["road"]["scores"]):
+            timed["seconds"] = 0.0
+    assert one["road"] == other["road"]
+    assert len(one["road"]["scores"]) == 3
+    assert all(one["weights"][name].equal(other["weights"][name]) for name in one["weights"])
+    job = jobs["few_rows"]
+    alone = ready(Path(job["checkpoint"]), job["rows"], small_data=CONTRASTIVE, **job["sections"]).training.model
+    for name, value in alone.named_parameters():
+        if "classifier" not in name:  # the probe's weights are as sensitive as its features are alike
+            torch.testing.assert_close(one["weights"][name], value, atol=3e-4, rtol=1e-3)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ import torch
 from tests.unit.training.steps import our_step, ready
 from textxfer.errors import OutputError
 from textxfer.run import leave
+from textxfer.training import roads
 from textxfer.training.precision import make_accelerator
 from textxfer.training.processes import on_main
 from textxfer.training.stopping import StopRequested, StopSignal
@@ -43,6 +44,16 @@ def evaluations(jobs: list[dict[str, Any]], write: Write) -> None:
         found = run.training.judge.final("validation") if job["final"] else run.training.judge("validation")
         values = {"scores": dict(found.scores.values), "loss": found.scores.loss, "ids": list(found.predictions.ids)}
         write(job["name"], values | {"probabilities": found.predictions.probabilities.tolist()})
+
+
+def few_rows(job: dict[str, Any], write: Write) -> None:
+    """Chooses a road, and carries a contrastive start out."""
+    roads.LEAST_COMPARED = 8
+    run = ready(Path(job["checkpoint"]), job["rows"], small_data="auto", **job["sections"])
+    road = roads.choose_road(run.prepared, run.accelerator).to_dict()
+    run = ready(Path(job["checkpoint"]), job["rows"], small_data=job["contrastive"], **job["sections"])
+    weights = {name: value.detach().clone() for name, value in run.training.model.named_parameters()}
+    write(job["name"], {"road": road, "weights": weights})
 
 
 def stop(write: Write) -> None:
@@ -85,6 +96,7 @@ def main() -> None:
     assert make_accelerator("fp32").num_processes == 2
     steps(jobs["steps"], write)
     evaluations(jobs["evaluations"], write)
+    few_rows(jobs["few_rows"], write)
     stop(write)
     failure(write)
     leave(0)

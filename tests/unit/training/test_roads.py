@@ -1,0 +1,422 @@
+"""Few labelled rows: when a run has few, which road it takes, and that the run is the one that the road says."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.training.helpers import Watcher, metrics, rows, signaller, splits, weights
+from textxfer.errors import DataError, Interrupted, RecipeError, TrainingDiverged
+from textxfer.labels import LabelSet
+from textxfer.recipe.loading import load_recipe
+from textxfer.run import run_recipe
+from textxfer.training import few_rows, roads, trials
+from textxfer.training.assemble import Prepared, prepare
+from textxfer.training.precision import make_accelerator
+from textxfer.training.roads import choose_road
+from textxfer.training.trials import decide, parts_to_judge
+
+Untouched = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handful of steps and rows will do."""
+    monkeypatch.setattr(few_rows, "LEAST_STEPS", 4)
+    monkeypatch.setattr(few_rows, "VIEWS", 1)
+    monkeypatch.setattr(roads, "LEAST_COMPARED", 8)
+    monkeypatch.setattr(trials, "PARTS", 2)
+    monkeypatch.setattr(few_rows, "STEPS_OF_TUNING", 5)
+
+
+@pytest.fixture
+def untouched(bert: Path, tmp_path: Path) -> Untouched:
+    """Gives a recipe that says nothing of how to train."""
+
+    def make(**sections: Any) -> dict[str, Any]:
+        base = {
+            "name": "few",
+            "checkpoint": str(bert),
+            "task": {"name": "sentiment", "max_length": 32},
+            "train": {"precision": "fp32"},
+            "output": {"directory": str(tmp_path / "runs")},
+        }
+        return base | sections
+
+    return make
+
+
+def prepared(recipe: dict[str, Any], given: Any = None) -> Prepared:
+    return prepare(load_recipe(recipe, rows_given=True), splits() if given is None else given)
+
+
+def told(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "choices.json").read_text()).get("road")
+
+
+# which rows are few
+
+
+def test_up_to_64_rows_a_label_are_few(untouched: Untouched) -> None:
+    assert prepared(untouched(), {"train": rows(128)}).rows.few
+    many = prepared(untouched(), {"train": rows(130)})
+    assert not many.rows.few
+    assert many.recipe.small_data.road == "off"
+    assert many.rows.splits.validation is not None
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"train": {"epochs": 2}},
+        {"train": {"learning_rate": 1e-4}},
+        {"train": {"max_steps": 3}},
+        {"freeze": {"layers": 1}},
+        {"lora": {"rank": 2}},
+        {"head": {"start": "probe"}},
+        {"small_data": "off"},
+        {"task": {"name": "topic", "multi_label": True}},
+    ],
+    ids=str,
+)
+def test_who_says_how_to_train_is_left_alone(sections: dict[str, Any], untouched: Untouched) -> None:
+    recipe = load_recipe(untouched(**sections), rows_given=True)
+    assert recipe.small_data.road == "off"
+    asked = load_recipe(untouched(small_data="auto", train={"epochs": 2}, freeze={"layers": 1}), rows_given=True)
+    obeyed = load_recipe(untouched(train={"seed": 3, "class_weights": "balanced"}), rows_given=True)
+    assert {asked.small_data.road, obeyed.small_data.road} == {"auto"}
+
+
+def test_no_validation_rows_are_cut_from_few(untouched: Untouched) -> None:
+    given = {"train": rows(24)}
+    whole = prepared(untouched(), given)
+    assert (len(whole.rows.splits.train), whole.rows.splits.validation) == (24, None)
+    assert whole.recipe.dataset.validation_fraction == 0
+    assert any("none is cut from so few rows" in note for note in whole.rows.notes)
+    for asked in (
+        {"dataset": {"validation_fraction": 0.25}},
+        {"evaluate": {"select_by": "accuracy"}},
+        {"small_data": "off"},
+    ):
+        cut = prepared(untouched(**asked), given).rows.splits
+        assert cut.validation is not None
+        assert len(cut.validation) == (6 if "dataset" in asked else 2)
+    assert len(prepared(untouched(), splits()).rows.splits.validation or ()) == 7
+
+
+# how roads are compared
+
+
+def test_each_row_is_held_out_once_but_a_labels_only_one() -> None:
+    targets = np.array([0] * 9 + [1] * 9 + [2])
+    part = parts_to_judge(targets)
+    assert part[-1] == -1
+    assert np.bincount(part[:-1]).tolist() == [9, 9]
+    for number in range(2):
+        assert set(targets[part != number].tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("targets", [[0, 1, 2, 3], [0] * 20 + [1], [0, 0, 1, 1], list(range(50))], ids=str)
+def test_nothing_is_held_out_where_that_tells_nothing(targets: list[int]) -> None:
+    assert (parts_to_judge(np.array(targets)) == -1).all()
+
+
+def test_of_many_rows_some_are_judged() -> None:
+    assert np.bincount(parts_to_judge(np.arange(120) % 4)).tolist() == [60, 60]
+    part = parts_to_judge(np.arange(3000) % 50)
+    assert part.max() == 0
+    assert (part == 0).sum() == 1500
+
+
+def hits(*shares: float, rows: int = 1000) -> dict[str, np.ndarray]:
+    return {road: np.arange(rows) < round(share * rows) for road, share in zip(few_rows.ROADS, shares, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("shares", "road"),
+    [((0.5, 0.6, 0.7), "fine_tune"), ((0.7, 0.7, 0.7), "probe"), ((0.5, 0.7, 0.6), "contrastive"),
+     ((0.7, 0.5, 0.4), "probe"), ((0.5, 0.7, 0.7), "contrastive")],
+)  # fmt: skip
+def test_the_cheapest_of_the_best_is_taken(shares: tuple[float, ...], road: str) -> None:
+    assert decide(hits(*shares)) == (road, f"{road} does best")
+
+
+def test_a_lead_within_one_standard_error_is_none() -> None:
+    places = np.arange(60)
+    right = {"probe": places < 36, "contrastive": (places >= 10) & (places < 50)}
+    found, sentence = decide(right)
+    assert found == "probe"
+    assert "contrastive's lead of 0.067 over probe is within one standard error" in sentence
+    assert decide(right | {"contrastive": places < 40})[0] == "contrastive"
+
+
+def test_all_roads_are_compared_on_training_rows_alone(untouched: Untouched, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    plain = trials.assemble
+
+    def kept(run: Prepared, *others: Any) -> Any:
+        seen.append(run.rows.splits.train.rows["text"][:])
+        assert set(run.encoded) <= {"train", "validation", "test"}
+        return plain(run, *others)
+
+    monkeypatch.setattr(trials, "assemble", kept)
+    found = choose_road(prepared(untouched()), make_accelerator("fp32"))
+    head = found.head
+    tried = [("mean", "probe"), ("native", "probe"), (head, "contrastive"), (head, "fine_tune")]
+    assert [(score.head, score.road) for score in found.scores] == tried
+    assert (head, found.road) in tried
+    assert (found.rows, found.of, found.labels) == (28, 28, 2)
+    whole = {row["text"] for row in rows(28)}
+    assert [len(texts) for texts in seen] == [28, 28, *[14] * 4]
+    assert all(set(texts) <= whole for texts in seen)
+    assert list(found.lines())[-1] == f"small_data: {found.road}, with the head {head}: {found.sentence}"
+    assert min(score.error for score in found.scores) == 0
+
+
+def test_fewer_rows_than_tell_roads_apart_go_the_usual_one(
+    untouched: Untouched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roads, "LEAST_COMPARED", 100)
+    found = choose_road(prepared(untouched()), make_accelerator("fp32"))
+    assert found.road == "contrastive"
+    assert [(score.head, score.road) for score in found.scores] == [("mean", "probe"), ("native", "probe")]
+    assert "28 rows do not tell roads apart" in found.sentence
+
+
+def test_a_comparison_is_a_function_of_rows_and_seed(untouched: Untouched) -> None:
+    def chosen() -> dict[str, Any]:
+        found = choose_road(prepared(untouched()), make_accelerator("fp32")).to_dict()
+        return found | {"seconds": 0, "scores": [each | {"seconds": 0} for each in found["scores"]]}
+
+    assert chosen() == chosen()
+
+
+def test_a_dear_road_is_left_out(untouched: Untouched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(trials.MOST_OPERATIONS, "cpu", 0.0)
+    found = choose_road(prepared(untouched()), make_accelerator("fp32"))
+    assert [score.road for score in found.scores] == ["probe", "probe"]
+    assert "fine_tune was left out, since it would take long" in found.sentence
+    monkeypatch.setattr(roads, "LEAST_COMPARED", 100)
+    assert choose_road(prepared(untouched()), make_accelerator("fp32")).road == "probe"
+
+
+def test_a_road_that_diverges_is_left_out(untouched: Untouched, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: Any, **__: Any) -> None:
+        raise TrainingDiverged("step 1: the loss is nan")
+
+    monkeypatch.setattr("textxfer.training.contrastive.fit", diverge)
+    found = choose_road(prepared(untouched()), make_accelerator("fp32"))
+    assert [score.road for score in found.scores] == ["probe", "probe", "fine_tune"]
+    assert f"contrastive with the head {found.head} was left out (step 1: the loss is nan)" in found.sentence
+
+
+# what few rows can be like
+
+
+def test_a_label_with_one_row(untouched: Untouched) -> None:
+    given = {"train": [*rows(24), {"text": "who wrote the book", "label": "odd"}], "test": rows(4, 50)}
+    result = run_recipe(untouched(), splits=given)
+    assert told(result.folder)["rows"] == 24
+    assert told(result.folder)["of"] == 25
+
+
+def test_more_labels_than_rows(untouched: Untouched) -> None:
+    given = {"train": rows(3), "test": rows(2, 50)}
+    watcher = Watcher()
+    result = run_recipe(untouched(), splits=given, observers=[watcher])
+    assert (told(result.folder)["head"], told(result.folder)["road"]) == ("mean", "probe")
+    assert any("3 rows are too few to compare others" in note for note in watcher.notes)
+    names = tuple(f"label {number}" for number in range(9))
+    assert few_rows.are_few(
+        load_recipe(untouched(), rows_given=True),
+        prepared(untouched()).rows.task,
+        LabelSet(names, (1, 2, *[0] * 7)),
+    )
+
+
+def test_texts_that_are_all_alike(untouched: Untouched) -> None:
+    given = {"train": [{"text": "the film", "label": "good" if number % 2 else "bad"} for number in range(20)]}
+    found = choose_road(prepared(untouched(), given), make_accelerator("fp32"))
+    assert found.road == "probe"
+    assert found.head == "mean"
+    assert all(score.accuracy <= 0.7 for score in found.scores)
+
+
+def test_one_label_only(untouched: Untouched) -> None:
+    with pytest.raises(DataError, match="has one label only"):
+        run_recipe(untouched(), splits={"train": [row | {"label": "good"} for row in rows(12)]})
+
+
+# the run
+
+
+def test_an_untouched_recipe_takes_a_road_and_says_why(untouched: Untouched) -> None:
+    watcher = Watcher()
+    result = run_recipe(untouched(), splits=splits(), observers=[watcher])
+    chosen = told(result.folder)
+    notes = "\n".join(watcher.notes)
+    assert "few rows a label: compares what there is to choose from by cross-validation" in notes
+    assert "cross-validation on 28 of 28 training rows, accuracy by head and road:  mean probe: " in notes
+    assert f"small_data: {chosen['road']}, with the head {chosen['head']}: {chosen['sentence']}" in notes
+    resolved = load_recipe(result.folder / "recipe.yaml", rows_given=True)
+    assert (resolved.head.name, resolved.small_data.road) == (chosen["head"], chosen["road"])
+    page = (result.folder / "report.html").read_text()
+    assert f"the run took the road {chosen['road']}" in page
+
+
+@pytest.mark.parametrize("head", few_rows.HEADS)
+@pytest.mark.parametrize("road", few_rows.ROADS)
+def test_the_recipe_of_a_run_repeats_it(
+    road: str, head: str, untouched: Untouched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {name: part for name, part in splits().items() if name != "validation"}
+    let_win(head, road, monkeypatch)
+    result = run_recipe(untouched(), splits=given)
+    assert (told(result.folder)["head"], told(result.folder)["road"]) == (head, road)
+    resolved = load_recipe(result.folder / "recipe.yaml", rows_given=True)
+    assert (resolved.head.name, resolved.small_data.road) == (head, road)
+    again = run_recipe(resolved.model_copy(update={"name": "again"}), splits=given)
+    named = run_recipe(untouched(name="named", small_data=road, head=head), splits=given)
+    for other in (again, named):
+        assert not (other.folder / "choices.json").exists()
+        assert_same_model(other.folder, result.folder)
+
+
+def test_a_head_is_chosen_for_a_road_that_is_named(untouched: Untouched) -> None:
+    result = run_recipe(untouched(small_data="contrastive"), splits=splits())
+    chosen = told(result.folder)
+    assert [(each["head"], each["road"]) for each in chosen["scores"]] == [("mean", "probe"), ("native", "probe")]
+    assert chosen["road"] == "contrastive"
+    assert "by a contrastive start of 4 steps, the head by a probe" in (result.model / "README.md").read_text()
+    assert "those after a contrastive start of 4 steps" in (result.folder / "report.html").read_text()
+    assert load_recipe(result.folder / "recipe.yaml", rows_given=True).head.name == chosen["head"]
+
+
+def let_win(head: str, road: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes a head and a road come out best, without a look at the rows."""
+
+    def judge(self: Any, name: str, way: str) -> None:
+        self.right[name, way] = np.full(28, name == head and way in ("probe", road)) & (
+            np.arange(28) < 20 + (way == road)
+        )
+        self.seconds[name, way] = 0.0
+
+    monkeypatch.setattr(trials.Trials, "judge", judge)
+
+
+def assert_same_model(one: Path, other: Path) -> None:
+    """Compares the models and scores of two runs, bit for bit."""
+    names = {path.name for path in (one / "model").glob("*.safetensors")}
+    assert names == {path.name for path in (other / "model").glob("*.safetensors")}
+    for name in names:
+        assert (one / "model" / name).read_bytes() == (other / "model" / name).read_bytes()
+    assert metrics(one) == metrics(other)
+    assert (one / "predictions.jsonl").read_text() == (other / "predictions.jsonl").read_text()
+
+
+def test_each_road_trains_what_it_says(untouched: Untouched, bert: Path) -> None:
+    from safetensors.torch import load_file
+
+    before = load_file(bert / "model.safetensors")
+    layer = "encoder.layer.0.output.dense.weight"
+    changed, steps = {}, {}
+    given = {"train": rows(28), "test": rows(5, 200)}
+    for road in few_rows.ROADS:
+        result = run_recipe(untouched(name=road, small_data=road, head="native"), splits=given)
+        changed[road] = not weights(result.folder)[f"bert.{layer}"].equal(before[layer])
+        steps[road] = (result.metrics["steps"], result.metrics["trainable_parameters"] > 100)
+    assert changed == {"probe": False, "contrastive": True, "fine_tune": True}
+    assert steps == {"probe": (0, True), "contrastive": (0, True), "fine_tune": (5, True)}
+
+
+def test_a_contrastive_start_leaves_frozen_layers_alone(untouched: Untouched, bert: Path) -> None:
+    from safetensors.torch import load_file
+
+    before = load_file(bert / "model.safetensors")
+    few = {"road": "contrastive", "steps": 3, "learning_rate": 1e-3}
+    result = run_recipe(untouched(small_data=few, head="native", freeze={"layers": 1}), splits=splits())
+    after = weights(result.folder)
+    for number, same in ((0, True), (1, False)):
+        name = f"encoder.layer.{number}.output.dense.weight"
+        assert after[f"bert.{name}"].equal(before[name]) == same
+
+
+def test_steps_and_rate_of_the_contrastive_start_count(untouched: Untouched) -> None:
+    found = []
+    for number, change in enumerate(({}, {"steps": 2}, {"learning_rate": 1e-4})):
+        few = {"road": "contrastive", "steps": 3, "learning_rate": 1e-3} | change
+        watcher = Watcher()
+        recipe = untouched(name=f"n{number}", small_data=few, head="native")
+        result = run_recipe(recipe, splits=splits(), observers=[watcher])
+        assert watcher.steps == list(range(1, few["steps"] + 1))
+        found.append(weights(result.folder)["bert.encoder.layer.0.output.dense.weight"])
+    assert not found[1].equal(found[0])
+    assert not found[2].equal(found[0])
+
+
+def test_a_run_that_is_stopped_goes_on_by_the_same_road(untouched: Untouched, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_win("native", "fine_tune", monkeypatch)
+    with pytest.raises(Interrupted):
+        run_recipe(untouched(), splits=splits(), observers=[signaller("on_step", 2, signal.SIGINT)])
+    monkeypatch.setattr(trials.Trials, "judge", _never)
+    resumed = run_recipe(untouched(), splits=splits(), resume=True)
+    whole = run_recipe(untouched(name="whole", small_data="fine_tune", head="native"), splits=splits())
+    assert metrics(resumed.folder) == metrics(whole.folder)
+
+
+def test_a_contrastive_start_that_is_stopped_begins_again(untouched: Untouched, tmp_path: Path) -> None:
+    few = untouched(small_data={"road": "contrastive", "steps": 6}, head="native")
+    with pytest.raises(Interrupted, match="nothing was written"):
+        run_recipe(few, splits=splits(), observers=[signaller("on_step", 2, signal.SIGINT)])
+    resumed = run_recipe(few, splits=splits(), resume=True)
+    whole = run_recipe(few | {"name": "whole"}, splits=splits())
+    assert_same_model(resumed.folder, whole.folder)
+
+
+def test_seeds_share_the_road(untouched: Untouched, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    plain = roads.parts_to_judge
+    monkeypatch.setattr(roads, "parts_to_judge", lambda targets: calls.append(1) or plain(targets))
+    result = run_recipe(untouched(train={"seeds": [1, 2], "precision": "fp32"}), splits=splits())
+    assert calls == [1]
+    assert told(result.folder / "seed-2") == told(result.folder / "seed-1")
+
+
+def test_a_head_that_knows_the_labels_is_kept(untouched: Untouched) -> None:
+    first = run_recipe(untouched(small_data="probe", head="native"), splits=splits())
+    more = untouched(name="more", checkpoint=str(first.folder))
+    assert prepared(more).recipe.small_data.road == "off"
+    with pytest.raises(RecipeError, match="head knows these labels and is kept"):
+        prepared(more | {"small_data": "contrastive"})
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"small_data": "sideways"}, "small_data.road: must be `auto`, `off`, `probe`, `fine_tune`, `contrastive`"),
+        ({"small_data": {"road": "probe", "steps": 9}}, "steps: is of the road `contrastive`, and `road` is `probe`"),
+        ({"small_data": {"learning_rate": 1e-4}}, "learning_rate: is of the road `contrastive`, and `road` is `auto`"),
+        ({"small_data": {"road": "contrastive", "steps": 0}}, "small_data.steps: must be at least 1"),
+        ({"small_data": "probe", "freeze": {"layers": 1}}, "freeze.layers: is 1, but on the road `probe` all layers"),
+        ({"small_data": "contrastive", "freeze": {"layers": "all"}}, "nothing is left that the contrastive start"),
+        ({"small_data": "contrastive", "lora": {}}, "lora: goes with the road `fine_tune`, not with `contrastive`"),
+        ({"small_data": "fine_tune", "head": {"start": "random"}}, "the road `fine_tune` fits the head as a probe"),
+        ({"small_data": "probe", "task": {"name": "topic", "multi_label": True}}, "this task gives label sets"),
+        ({"small_data": "auto", "task": "question_answering"}, "this task gives answers"),
+    ],
+    ids=str,
+)
+def test_mistakes_of_the_section(sections: dict[str, Any], message: str, untouched: Untouched) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(untouched(**sections), rows_given=True)
+    assert message in str(caught.value)
+
+
+def _never(*_: Any) -> Any:
+    raise AssertionError("chosen again")

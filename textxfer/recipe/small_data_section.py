@@ -1,0 +1,30 @@
+"""The section `small_data` of a recipe: how a model learns from few labelled rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from textxfer.section import Section
+
+
+class SmallData(Section):
+    """How a model learns from few labelled rows, of one label a text; `small_data: ROAD` is short for `{road: ROAD}`.
+
+    Where it acts and there is no validation split, none is cut off: all rows are trained on.
+    """
+
+    road: Literal["auto", "off", "probe", "fine_tune", "contrastive"] = "auto"
+    """`probe`: logistic regression on the frozen backbone. `fine_tune`: the same, and then steps on the whole model.
+    `contrastive`: steps in which the backbone learns to bring texts of one label together and those of two apart, as in
+    SetFit (Tunstall et al. 2022), and then the probe. `auto` acts where there are 64 training rows a label or fewer on
+    average; where `auto` is not written, only if the recipe says nothing of `freeze`, `lora`, `head.start` and how
+    steps are taken (`train`). It chooses among the roads by cross-validation on the training rows, and takes
+    `contrastive` where those are fewer than 100, which tell no road from another. Where `head.name` is not written,
+    cross-validated probes choose between the heads `mean`, which textxfer loads, and `native`. `off`: few rows are
+    treated like many."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps of the contrastive start. Default: by the number of rows."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Highest learning rate of the contrastive start. Default: 1e-4."""
