@@ -27,4 +27,4 @@ class SmallData(Section):
     steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of the contrastive start. Default: by the number of rows."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Highest learning rate of the contrastive start. Default: 1e-4."""
+    """Highest learning rate of the contrastive start. Default: `train.learning_rate`."""

@@ -200,7 +200,7 @@ def _with_settled_labels(rows: Rows, checkpoint: Checkpoint) -> Rows:
 
 
 def _as_done(recipe: Recipe, rows: Rows, checkpoint: Checkpoint) -> Recipe:
-    """Gives the recipe as it is carried out: a revision's commit, a length that fits, the rate, the cut that was made."""
+    """Gives the recipe as it is carried out: a revision's commit, a length that fits, the rate, the cut."""
     is_open = recipe.checkpoint.auto is not None
     pinned = recipe.checkpoint.model_copy(update={} if is_open else {"revision": checkpoint.revision})
     told = recipe.task.model_copy(update={"max_length": rows.task.max_length})

@@ -19,8 +19,6 @@ TEXTS = 8
 """Of a group of the contrastive start, or fewer where they do not go into the labels."""
 GROUPS = 4
 """Of a step of it."""
-LEARNING_RATE = 1e-4
-"""Its highest, where the recipe names none."""
 VIEWS = 20
 """Times that a text is looked at in it: 16 texts of two labels lose what they gained where it is twice as often."""
 LEAST_STEPS, MOST_STEPS = 10, 400
@@ -105,7 +103,7 @@ def on_road(recipe: Recipe, road: str, head: str, rows: int) -> Recipe:
         return _with(recipe, small_data={"road": road}, freeze={"layers": "all"})
     if road == "contrastive":
         steps = few.steps or min(max(-(-rows * VIEWS // (GROUPS * TEXTS)), LEAST_STEPS), MOST_STEPS)
-        rate = few.learning_rate or LEARNING_RATE
+        rate = few.learning_rate or recipe.train.learning_rate
         return _with(recipe, small_data={"road": road, "steps": steps, "learning_rate": rate})
     train: dict[str, Any] = {}
     if "epochs" not in recipe.train.model_fields_set:

@@ -75,7 +75,7 @@ def test_up_to_64_rows_a_label_are_few(untouched: Untouched) -> None:
     "sections",
     [
         {"train": {"epochs": 2}},
-        {"train": {"learning_rate": 1e-4}},
+        {"train": {"warmup_ratio": 0.2}},
         {"train": {"max_steps": 3}},
         {"freeze": {"layers": 1}},
         {"lora": {"rank": 2}},
