@@ -246,7 +246,8 @@ def _check_together(document: Document, recipe: Recipe | None, schema: type[Reci
     wrong = {problem.path[:1] for problem in document.problems}
     if recipe is None:
         right = {key: value for key, value in document.data.items() if (key,) not in wrong}
-        bare = {"name": "run", "checkpoint": {"id": "?"}, "dataset": {}, "task": {}}
+        head = _section_of(schema, "head").model_construct()  # a plugin's may have fields without a default
+        bare = {"name": "run", "checkpoint": {"id": "?"}, "dataset": {}, "task": {}, "head": head}
         if ("task",) in wrong:
             schema = Recipe.made_of(Section, _section_of(schema, "head"))
         recipe = schema.model_validate(bare | right)

@@ -121,6 +121,14 @@ def test_a_head_from_a_plugin(write: Callable[..., Path], problems: Callable[...
     assert "head.widht: unknown key `widht`; did you mean `width`?" in problem
 
 
+def test_a_field_that_a_plugin_s_head_must_have(write: Callable[..., Path], problems: Callable[..., list[str]]) -> None:
+    write(GATED.replace("width: int = 4", "width: int"), "gated.py")
+    lines = problems(BASE + "plugins: [gated.py]\nhead: gated\nlora: {merge: false}\n")
+    assert len(lines) == 2
+    assert "head.width" in lines[0]
+    assert "lora.merge: is false" in lines[1]
+
+
 def test_no_plugin_takes_the_name_of_the_native_head(write: Callable[..., Path]) -> None:
     from textxfer.errors import RecipeError
 
