@@ -142,6 +142,9 @@ def _small_data(recipe: Recipe, task: Any) -> Iterator[Problem]:
     if recipe.lora is not None and few.road != "fine_tune":
         yield Problem(("lora",), f"goes with the road `fine_tune`, not with `{few.road}`; leave one of them out")
     layers = recipe.freeze.layers
+    if few.road == "auto" and layers == "auto":
+        message = "cannot be `auto` while roads are compared (`small_data: auto`); give a number, or name a road"
+        yield Problem(("freeze", "layers"), message)
     if few.road == "probe" and "layers" in recipe.freeze.model_fields_set and layers != "all":
         yield Problem(("freeze", "layers"), f"is {layers}, but on the road `probe` all layers are frozen; leave it out")
     if few.road == "contrastive" and layers == "all":

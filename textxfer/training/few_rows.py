@@ -60,8 +60,9 @@ def roads(recipe: Recipe) -> tuple[str, ...]:
 
 
 def heads(recipe: Recipe) -> tuple[str, ...]:
-    """Gives the heads that there are to choose from: two, where the recipe names none."""
-    return (recipe.head.name,) if "name" in recipe.head.model_fields_set else HEADS
+    """Gives the heads that there are to choose from: two, where the recipe names none and keeps no adapter for peft."""
+    keeps_adapter = recipe.lora is not None and not recipe.lora.merge  # which goes with the native head only
+    return (recipe.head.name,) if keeps_adapter or "name" in recipe.head.model_fields_set else HEADS
 
 
 def settled(recipe: Recipe, *, few: bool, kept: bool, rows: int) -> Recipe:
@@ -100,6 +101,7 @@ def on_road(recipe: Recipe, road: str, head: str, rows: int) -> Recipe:
     made: Any = recipe.head if head == recipe.head.name else registry.config("heads", head)()
     recipe = recipe.model_copy(update={"head": made.model_copy(update={"name": head, "start": "probe"})})
     if road == "probe":
+        recipe = recipe.model_copy(update={"lora": None})  # a probe that only chooses the head of another road
         return _with(recipe, small_data={"road": road}, freeze={"layers": "all"})
     if road == "contrastive":
         steps = few.steps or min(max(-(-rows * VIEWS // (GROUPS * TEXTS)), LEAST_STEPS), MOST_STEPS)

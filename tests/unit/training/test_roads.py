@@ -298,6 +298,22 @@ def test_a_head_is_chosen_for_a_road_that_is_named(untouched: Untouched) -> None
     assert load_recipe(result.folder / "recipe.yaml", rows_given=True).head.name == chosen["head"]
 
 
+@pytest.mark.parametrize(("merge", "heads"), [(True, ["mean", "native"]), (False, [])])
+def test_updates_of_low_rank_on_a_road_whose_head_is_open(merge: bool, heads: list[str], untouched: Untouched) -> None:
+    """An adapter that is kept goes with the native head only."""
+    pytest.importorskip("peft")
+    recipe = untouched(small_data="fine_tune", lora={"rank": 2, "merge": merge})
+    result = run_recipe(recipe, splits=splits())
+    done = load_recipe(result.folder / "recipe.yaml", rows_given=True)
+    assert done.lora is not None
+    if heads:
+        assert [each["head"] for each in told(result.folder)["scores"]] == heads
+    else:
+        assert done.head.name == "native"
+        assert (result.folder / "adapter").is_dir()
+        assert not (result.folder / "choices.json").exists()
+
+
 def let_win(head: str, road: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes a head and a road come out best, without a look at the rows."""
 
@@ -409,6 +425,7 @@ def test_a_head_that_knows_the_labels_is_kept(untouched: Untouched) -> None:
         ({"small_data": "fine_tune", "head": {"start": "random"}}, "the road `fine_tune` fits the head as a probe"),
         ({"small_data": "probe", "task": {"name": "topic", "multi_label": True}}, "this task gives label sets"),
         ({"small_data": "auto", "task": "question_answering"}, "this task gives answers"),
+        ({"small_data": "auto", "freeze": {"layers": "auto"}}, "freeze.layers: cannot be `auto` while roads are"),
     ],
     ids=str,
 )
