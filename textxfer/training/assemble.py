@@ -169,10 +169,11 @@ def check_fit(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> None:
 
     Raises:
         CheckpointError: Its family has no such head, or nothing to adapt it by.
-        RecipeError: It has not the layers, modules or tokens that the recipe names.
+        RecipeError: It has not the layers, modules or tokens that the recipe names, or words do not tell labels apart.
     """
     if is_written(recipe):
         check_writes(checkpoint)
+        with_words(recipe, checkpoint, rows.labels)
     recipe = _with_pooling(recipe, checkpoint)
     check_pooling(recipe, checkpoint)
     check_checkpoint(recipe, checkpoint, rows.task, rows.labels, head_of(recipe))

@@ -21,6 +21,7 @@ from textxfer import registry
 from textxfer.errors import CheckpointError, Interrupted, RecipeError
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import run_recipe
+from textxfer.training import ranking
 from textxfer.training.assemble import prepare
 
 HEAD = {"name": "text2text"}
@@ -325,6 +326,18 @@ def test_words_that_do_not_fit_the_rows(words: dict[str, str], message: str, t5:
     recipe = load_recipe(small(t5, tmp_path, head={"words": words}), rows_given=True)
     with pytest.raises(RecipeError, match=message):
         prepare(recipe, splits())
+
+
+def test_words_that_do_not_fit_are_told_before_checkpoints_are_ranked(
+    t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Any] = []
+    monkeypatch.setattr(ranking, "look", lambda *_, **__: looks.append(1))
+    other = shutil.copytree(t5, tmp_path / "other")
+    recipe = small(t5, tmp_path, head={"words": {"great": "x"}}) | {"checkpoint": {"auto": [str(t5), str(other)]}}
+    with pytest.raises(CheckpointError, match="unknown label `great`"):
+        run_recipe(recipe, splits=splits())
+    assert not looks
 
 
 @pytest.mark.parametrize(
