@@ -129,12 +129,13 @@ def test_only_anatomy_knows_architectures() -> None:
 
 def test_every_recipe_field_is_documented() -> None:
     from textxfer import registry
-    from textxfer.recipe import hub_section, sections, small_data_section
+    from textxfer.recipe import freeze_sections, hub_section, sections, small_data_section
     from textxfer.section import Section
 
     kinds = [
         kind
-        for kind in (vars(sections) | vars(hub_section) | vars(small_data_section)).values()
+        for module in (sections, freeze_sections, hub_section, small_data_section)
+        for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, Section)
     ]
     kinds += [registry.config(shelf, name) for shelf in ("tasks", "heads") for name in registry.names(shelf)]

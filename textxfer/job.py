@@ -69,8 +69,11 @@ class Job:
         identity = environment.identity(asked, done, splits, self.training.model, self.accelerator)
         for note in self.keeper.open(identity):
             tell(self.observers, "on_note", note)
-        started = self.training.start(not self.keeper.opened, observers=self.observers)
-        self.keeper.progress.probe_seconds += started.probe_seconds
+        progress, is_new = self.keeper.progress, not self.keeper.opened
+        if is_new:
+            progress.phase = self.prepared.plan.phase(0)
+        started = self.training.start(is_new, progress.phase, self.observers)
+        progress.probe_seconds += started.probe_seconds
         for note in started.notes:
             tell(self.observers, "on_note", note)
         about = environment.describe(self.accelerator, self.recipe.train.seed, self.prepared.checkpoint)
@@ -81,6 +84,7 @@ class Job:
         return started.stepper
 
     def _train(self, stepper: Stepper) -> None:
+        from textxfer.training.changeover import Changeover
         from textxfer.training.keeper import SECONDS_BETWEEN_SAVES
         from textxfer.training.loop import fit
         from textxfer.training.observers import JsonLines
@@ -92,22 +96,24 @@ class Job:
             from textxfer.training.trackers import Trackers
 
             log.append(Trackers(self.accelerator, self.recipe.name, self.recipe.resolved(self.keeper.folder.path)))
+        plan, training, progress = self.prepared.plan, self.training, self.keeper.progress
+        observers = [*self.observers, *log]
+        phases = Changeover(training.enter, plan, training.frozen, observers, stepper)
+        phases.begin(progress.phase)
         least_seconds = SECONDS_BETWEEN_SAVES if self.recipe.train.save_every == "epoch" else 0.0
         fit(
             stepper,
-            self.prepared.plan,
-            self.keeper.progress,
-            best=self.training.best,
-            watch=self.training.watch,
+            plan,
+            progress,
+            best=training.best,
+            watch=training.watch,
+            enter=phases,
             check_stop=self.stop.check,
             save=lambda: self.keeper.save(least_seconds),
-            observers=[*self.observers, *log],
+            observers=observers,
             name_rows=self._row_ids,
         )
-        if stepper.graphs is not None and stepper.graphs.problem is not None:
-            from textxfer.training.observers import tell
-
-            tell(self.observers, "on_note", f"steps could not be recorded as CUDA graphs: {stepper.graphs.problem}")
+        phases.leave()
 
     def _settle_weights(self) -> Updates | None:
         """Makes the model the one that is judged and saved: its best weights, LoRA's updates in them; gives those."""
@@ -208,7 +214,8 @@ class Job:
         train, labels = prepared.encoded["train"], prepared.rows.labels
         assert labels is not None
         epochs = self.keeper.progress.step / prepared.plan.steps_per_epoch
-        if wanted == "auto" and not is_cheap(self.training.model, train, len(labels), self.training.frozen, epochs):
+        longest = max(zip(prepared.plan.phases, self.training.frozen, strict=True), key=lambda each: each[0].steps)
+        if wanted == "auto" and not is_cheap(self.training.model, train, len(labels), longest[1], epochs):
             return
         began = time.monotonic()
         try:

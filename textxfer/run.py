@@ -226,7 +226,7 @@ def _run(
     precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
     padding = f"{prepared.plan.padding:.1%} of the tokens in its batches are padding"
     tell(observers, "on_note", f"trains in {precision} on {accelerator.device.type}; {padding}")
-    tell(observers, "on_model", training.frozen)
+    tell(observers, "on_model", training.frozen[prepared.plan.phase(0)])
     keeper = Keeper(folder, training, accelerator)
     job = Job(recipe, prepared, training, accelerator, keeper, stop, observers, began, findings, choices.made)
     with stop, keeper.explaining(prepared.plan.steps):

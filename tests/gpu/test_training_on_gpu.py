@@ -148,6 +148,25 @@ def test_a_stopped_run_of_replayed_steps_goes_on_bit_for_bit(
     assert len(replayed) >= 24
 
 
+@pytest.mark.parametrize("step", [10, 24, 30, 48, 50])
+def test_steps_are_recorded_anew_in_each_phase(
+    checkpoints: Callable[[str], Path], tmp_path: Path, replayed: list[int], step: int
+) -> None:
+    """The last phase is too short to record any."""
+    phases = [{"freeze": {"layers": layers}, "steps": steps} for layers, steps in (("all", 24), (1, 24), (0, 4))]
+    recipe = make_recipe(checkpoints("bert"), tmp_path / "runs")
+    recipe["train"] = {"batch_size": 14, "learning_rate": 1e-3, "precision": "fp32", "log_every": 1, "phases": phases}
+    whole = run_recipe(recipe, "name=whole", splits=splits())
+    assert len(replayed) >= 24
+    plain = run_recipe(recipe, "name=plain", "train.cuda_graphs=off", "train.dropout=0", splits=splits())
+    graphs = run_recipe(recipe, "name=graphs", "train.dropout=0", splits=splits())
+    assert losses(graphs) == pytest.approx(losses(plain), abs=1e-3)
+    with pytest.raises(Interrupted):
+        run_recipe(recipe, splits=splits(), observers=[signaller("on_step", step, signal.SIGINT)])
+    resumed = run_recipe(recipe, splits=splits(), resume=True)
+    assert_same_run(resumed.folder, whole.folder)
+
+
 def test_what_cannot_be_recorded_is_launched(train: Callable[..., RunResult], replayed: list[int]) -> None:
     plain = train("plain", "t5", dropout=0.0, cuda_graphs="off", **MANY)
     found = train("found", "t5", dropout=0.0, **MANY)

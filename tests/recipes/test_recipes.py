@@ -42,9 +42,12 @@ def test_trains_two_steps(
     answers = recipe.task.name == "question_answering"  # type: ignore[attr-defined]
     # The tiny checkpoints take 64 tokens, fewer than the strides of real recipes.
     lengths = ["task.max_length=48", "task.stride=8"] if answers else []
+    two_steps = "train.max_steps=2"
+    if recipe.train.phases is not None:
+        two_steps = "train.phases=[{steps: 1, freeze: {layers: 1}}, {steps: 1}]"
     overrides = [
         f"checkpoint={checkpoints(family)}",
-        "train.max_steps=2",
+        two_steps,
         "train.patience=null",
         f"output.directory={tmp_path}",
         *lengths,

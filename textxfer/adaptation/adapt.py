@@ -103,7 +103,6 @@ def _adapt(work: Work, place: RunFolder, accelerator: Accelerator, observers: li
     built = build_language_model(work.checkpoint, settings.seed)
     model: Any = built.model.to(accelerator.device)
     pad = work.checkpoint.tokenizer.pad_token_id
-    assert settings.freeze.layers != "auto", "it was refused before"
     frozen = freeze(model, settings.freeze.layers, settings.freeze.embeddings)
     make = partial(TextNetwork, model, encoded=work.encoded, pad_token_id=pad, objective=work.objective)
     network = make(frozen, seed=settings.seed)

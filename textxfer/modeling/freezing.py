@@ -80,6 +80,48 @@ def freeze(model: nn.Module, layers: int | Literal["all"] = 0, embeddings: bool 
     return Frozen(tuple(chosen), tuple(_table(model, parts, count)), count, with_embeddings)
 
 
+def freeze_in_turn(model: nn.Module, freezes: Sequence[tuple[int | Literal["all"], bool | None]]) -> list[Frozen]:
+    """Gives what each of several ways to freeze a stock model keeps; what any of them trains is left trainable.
+
+    Args:
+        model: With a head; what is not trainable before is not trained under any.
+        freezes: Layers and embeddings, as `freeze` takes them.
+
+    Raises:
+        RecipeError: There are fewer layers.
+    """
+    free = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trained: set[int] = set()
+    found = []
+    for layers, embeddings in freezes:
+        for parameter in free:
+            parameter.requires_grad_(True)
+        found.append(freeze(model, layers, embeddings))
+        trained |= {id(parameter) for parameter in free if parameter.requires_grad}
+    for parameter in free:
+        parameter.requires_grad_(id(parameter) in trained)
+    return found
+
+
+def fewest_layers(freezes: Sequence[tuple[int | Literal["all"], bool | None]]) -> int | Literal["all"]:
+    """Gives the smallest number of layers that any of several ways to freeze a model freezes."""
+    numbers = [layers for layers, _ in freezes if layers != "all"]
+    return min(numbers) if numbers else "all"
+
+
+def hold(frozen: Frozen, trained: Iterable[nn.Parameter]) -> None:
+    """Freezes what one of several ways to freeze a model keeps, and no more.
+
+    Args:
+        frozen: One of those that `freeze_in_turn` gave.
+        trained: All that any of them trains.
+    """
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    for parameter in _parameters(frozen.modules):
+        parameter.requires_grad_(False)
+
+
 def train_mode(model: nn.Module, frozen: Sequence[nn.Module]) -> None:
     """Puts a model into training mode, its frozen modules excepted: no dropout there."""
     model.train()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from textxfer.publishing._facts import Facts
@@ -27,6 +27,9 @@ def _training(facts: Facts) -> Iterator[str]:
     if "total_parameters" in metrics:
         trained, total = metrics["trainable_parameters"], metrics["total_parameters"]
         yield f"{trained:,} of {total:,} parameters were trained."
+    if metrics.get("phases"):
+        phases = "; ".join(_phase(phase) for phase in metrics["phases"] if phase["steps"])
+        yield f"Layers were trained in phases: {phases}."
     few = facts.recipe.get("small_data") or {}
     if few.get("road") == "contrastive":
         yield f"The backbone was trained by a contrastive start of {few['steps']:,} steps, the head by a probe."
@@ -35,6 +38,12 @@ def _training(facts: Facts) -> Iterator[str]:
     seconds = (metrics.get("timing") or {}).get("train_seconds")
     if seconds is not None:
         yield f"Training took {seconds:,.0f} s."
+
+
+def _phase(phase: Mapping[str, Any]) -> str:
+    layers = phase["frozen_layers"]
+    frozen = {"all": "all layers", 0: "none", 1: "1 layer"}.get(layers, f"{layers} layers")
+    return f"{frozen} frozen for {phase['steps']:,} steps"
 
 
 def _recipe(facts: Facts) -> str:

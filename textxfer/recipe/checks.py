@@ -8,6 +8,7 @@ from typing import Any
 
 from textxfer import registry
 from textxfer.errors import RecipeError
+from textxfer.recipe.freeze_checks import freeze_problems
 from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.problems import Problem
 from textxfer.recipe.schema import Recipe
@@ -41,7 +42,7 @@ def task_of(recipe: Recipe) -> Any:
 
 
 def completed(recipe: Recipe) -> Recipe:
-    """Gives the recipe with the task's own metrics where it names none, and with its head's start and prompts.
+    """Gives the recipe with all it leaves to others: metrics, the head's start and prompts, what is frozen at first.
 
     It also settles that few rows are treated like many where the recipe says how to train.
     """
@@ -57,8 +58,11 @@ def completed(recipe: Recipe) -> Recipe:
     fits = task.predicts == "labels" and not written and _leaves_training_open(recipe)
     if few.road == "auto" and not fits and "road" not in few.model_fields_set:
         few = few.model_copy(update={"road": "off"})
+    freeze = recipe.freeze
+    if freeze.thaw_every is not None and "layers" not in freeze.model_fields_set:
+        freeze = freeze.model_copy(update={"layers": "all"})
     head = recipe.head.model_copy(update=told)
-    return recipe.model_copy(update={"evaluate": chosen, "head": head, "small_data": few})
+    return recipe.model_copy(update={"evaluate": chosen, "head": head, "freeze": freeze, "small_data": few})
 
 
 def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
@@ -72,12 +76,12 @@ def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
     return [
         *_name(recipe),
         *_checkpoint(recipe),
-        *_lora(recipe),
         *_dataset(recipe, rows_given),
         *_metrics(recipe, task),
         *_training(recipe, task),
         *_head(recipe, task),
         *_written(recipe, task),
+        *freeze_problems(recipe),
         *_choices(recipe, task),
         *_small_data(recipe, task),
     ]
@@ -141,6 +145,8 @@ def _small_data(recipe: Recipe, task: Any) -> Iterator[Problem]:
         yield Problem(("head", "start"), f"the road `{few.road}` fits the head as a probe; leave it out")
     if recipe.lora is not None and few.road != "fine_tune":
         yield Problem(("lora",), f"goes with the road `fine_tune`, not with `{few.road}`; leave one of them out")
+    if recipe.train.phases is not None or recipe.freeze.thaw_every is not None:
+        yield Problem(road, f"the road `{few.road}` says what is trained; leave it out, or phases and `thaw_every`")
     layers = recipe.freeze.layers
     if few.road == "auto" and layers == "auto":
         message = "cannot be `auto` while roads are compared (`small_data: auto`); give a number, or name a road"
@@ -149,15 +155,6 @@ def _small_data(recipe: Recipe, task: Any) -> Iterator[Problem]:
         yield Problem(("freeze", "layers"), f"is {layers}, but on the road `probe` all layers are frozen; leave it out")
     if few.road == "contrastive" and layers == "all":
         yield Problem(("freeze", "layers"), "is `all`: nothing is left that the contrastive start could train")
-
-
-def _lora(recipe: Recipe) -> Iterator[Problem]:
-    if recipe.lora is None:
-        return
-    if recipe.freeze.embeddings is False:
-        yield Problem(("freeze", "embeddings"), "with `lora` the embeddings keep their weights; leave it out")
-    if recipe.freeze.layers == "all":
-        yield Problem(("lora",), "updates layers that are not frozen, and `freeze.layers` is `all`; drop one of them")
 
 
 def _head(recipe: Recipe, task: Any) -> Iterator[Problem]:
@@ -259,7 +256,8 @@ def _training(recipe: Recipe, task: Any) -> Iterator[Problem]:
         yield Problem(("train", "micro_batch_size"), message)
     if train.seeds is not None and "seed" in train.model_fields_set:
         yield Problem(("train", "seed"), "`train.seeds` stands in for it; keep one of them")
-    if train.patience is not None and train.evaluate_every == "epoch" and train.patience >= train.epochs:
+    counted = train.evaluate_every == "epoch" and train.phases is None
+    if train.patience is not None and counted and train.patience >= train.epochs:
         epochs = train.epochs
         message = f"is {train.patience}, but {epochs} epochs are evaluated {epochs} times: it can never fire"
         yield Problem(("train", "patience"), message)

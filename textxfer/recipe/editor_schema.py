@@ -76,10 +76,7 @@ def reference() -> str:
             for member, part in _shelf(SHELVES[name]).items():
                 parts += [f"## `{name}`: {member}", *_section_lines(part)]
         elif name in sections:
-            parts += [f"## `{name}`", *_section_lines(sections[name])]
-            for field, part in sections[name]["properties"].items():
-                for within in filter(None, map(_target, [part, *part.get("anyOf", ())])):
-                    parts += [f"### `{name}.{field}`", *_section_lines(inner[within])]
+            parts += [f"## `{name}`", *_section_lines(sections[name]), *_within(name, sections[name], inner)]
     parts += ["## Metrics", "", "The names for `evaluate.metrics` and `evaluate.select_by`.", *_metric_table()]
     return "\n".join(parts)
 
@@ -141,9 +138,15 @@ def _bare(section: str) -> Schema:
     return {"$ref": f"#/$defs/{section}"}
 
 
-def _target(part: Schema) -> str | None:
-    """Gives the name that a schema refers to, if it does."""
-    return str(part["$ref"]).rpartition("/")[2] if "$ref" in part else None
+def _within(place: str, section: Schema, inner: Mapping[str, Schema]) -> Iterator[str]:
+    """Gives the lines of the sections within a section, and of those within them."""
+    for field, part in section["properties"].items():
+        for kind in (part, *part.get("anyOf", ())):
+            listed = kind.get("items", kind)
+            if "$ref" in listed:
+                name = f"{place}.{field}" + ("[]" if listed is not kind else "")
+                target = inner[str(listed["$ref"]).rpartition("/")[2]]
+                yield from [f"### `{name}`", *_section_lines(target), *_within(name, target, inner)]
 
 
 def _one_line(text: str | None) -> str:
@@ -176,7 +179,7 @@ def _row(*cells: str) -> str:
 
 
 def _value(default: Any) -> str:
-    if default is None or default == []:
+    if default is None or default == [] or isinstance(default, dict):  # a section's own table has its defaults
         return ""
     text = str(default).lower() if isinstance(default, bool) else str(default)
     return f"`{text.replace('e-0', 'e-')}`"
@@ -193,6 +196,8 @@ def _in_words(field: Schema) -> str:
     if "const" in field:
         return f"`{field['const']}`"
     kind = field.get("type")
+    if kind == "array" and "$ref" in field["items"]:
+        return "a list of sections (see below)"
     if kind == "array":
         kind, *limits = _in_words(field["items"]).split(" from ", 1)
         return " from ".join([f"a list of {kind}s", *limits])

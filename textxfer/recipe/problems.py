@@ -122,7 +122,7 @@ def _place(
             continue
         keys.append(f"[{part}]" if in_list else str(part))
         value = value[part] if in_list else value.get(part)
-        if section is not None:
+        if section is not None and not in_list:  # those of a list are all of one kind
             last = section
             field = section.model_fields.get(str(part))
             section = _section_in(field.annotation) if field else None
@@ -130,9 +130,10 @@ def _place(
 
 
 def _section_in(annotation: Any) -> type[Section] | None:
-    """Gives the section that a field holds, if it holds one, perhaps beside None."""
-    kinds = [annotation, *typing.get_args(annotation)]
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
+    """Gives the section that a field holds, if it holds one, or a list of such, perhaps beside None."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section_in, typing.get_args(annotation))), None)
 
 
 def _shown(value: Any) -> str:

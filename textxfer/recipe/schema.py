@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, create_model
 
+from textxfer.recipe.freeze_sections import Freeze
 from textxfer.recipe.hub_section import Hub
 from textxfer.recipe.sections import (
     RUN_NAME,
@@ -16,7 +17,6 @@ from textxfer.recipe.sections import (
     Checkpoint,
     Dataset,
     Evaluate,
-    Freeze,
     Lora,
     Output,
     Train,
@@ -94,6 +94,9 @@ class Recipe(Section):
             places = self.adapt.texts
             data["adapt"]["texts"] = [_relative(place, folder) if os.path.isabs(place) else place for place in places]
         data["plugins"] = [_relative(plugin, folder) for plugin in self.plugins]
+        if self.train.phases is not None:  # they stand in for these, which would say something else
+            del data["freeze"], data["train"]["epochs"], data["train"]["max_steps"]
+            data["train"]["phases"] = [phase.model_dump(mode="json", exclude_none=True) for phase in self.train.phases]
         return data
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from textxfer.labels import label_name
+from textxfer.recipe.freeze_sections import FixedFreeze, Phase, PositiveInt
 from textxfer.section import Section
 
 
@@ -47,6 +48,7 @@ Names = Annotated[
     Field(min_length=1),
     WithJsonSchema({"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}),
 ]
+Phases = Annotated[tuple[Phase, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 Candidates = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_unique), Field(min_length=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_as_tuple), AfterValidator(_two_at_least)]
@@ -64,7 +66,6 @@ TextPlaces = Annotated[
     Field(min_length=1),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
-PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ADAPTED = "adapted"
@@ -141,16 +142,6 @@ class Dataset(Section):
     """Seed of these cuts, apart from `train.seed`."""
 
 
-class Freeze(Section):
-    """What keeps its pretrained weights."""
-
-    layers: Annotated[int, Field(ge=0)] | Literal["all", "auto"] = 0
-    """Number of lowest layers that are frozen. `all`: the whole backbone (a linear probe). 0: full fine-tuning. `auto`:
-    probes on each layer choose the number, from 2,000 training rows or fewer (where each text has one label)."""
-    embeddings: bool | None = None
-    """Whether the embeddings are frozen. Default: as soon as a layer is."""
-
-
 class PrefixCache(Section):
     """Where the output of frozen layers is kept."""
 
@@ -167,6 +158,10 @@ class Train(Section):
     """Passes over the training rows."""
     max_steps: PositiveInt | None = None
     """Stop after this many optimizer steps, whatever `epochs` says."""
+    phases: Phases | None = None
+    """Phases one after the other, instead of `epochs`, `max_steps` and the section `freeze`. Best weights, patience and
+    the order of rows go on through all of them. A first phase with `freeze: {layers: all}` takes no steps where the
+    head starts from a probe: that is its answer."""
     batch_size: PositiveInt = 32
     """Examples of one optimizer step, over all devices."""
     micro_batch_size: PositiveInt | Literal["auto"] = "auto"
@@ -256,7 +251,7 @@ class Adapt(Section):
     """Share of the tokens that are hidden; GPT-2 hides none."""
     max_length: Annotated[int, Field(ge=8)] = 128
     """Longest piece of a text in tokens; never above the checkpoint's limit. Longer texts become several pieces."""
-    freeze: Freeze = Freeze()
+    freeze: FixedFreeze = FixedFreeze()
     """What keeps its weights. Masks change in each step, so the output of frozen layers is not kept."""
     seed: Seed = 0
     """Seed of the masks, a new head, the order of texts and dropout."""

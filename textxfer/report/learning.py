@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from textxfer.report import plots, words
-from textxfer.report.pieces import Column, Figure, Figures, Section, Table
+from textxfer.report.pieces import Block, Column, Figure, Figures, Section, Table
 from textxfer.report.reading import RunFiles
 from textxfer.report.showing import score
 from textxfer.report.svg import FIRST, MUTED, SECOND
 
 MOST_LINES = 60
 """Evaluations that the table under a figure lists."""
+MOST_NAMED = 4
+"""Phases for which a figure has room for more than their numbers."""
 
 
 def section(run: RunFiles) -> Section | None:
@@ -22,15 +25,57 @@ def section(run: RunFiles) -> Section | None:
     if not steps and not any(scored.values()):
         return None
     best = run.metrics.get("best_step") if scored["validation"] else None
-    figures = [_figure("loss", steps, scored, best)]
+    phases = _Phases(run.metrics.get("phases") or ())
+    figures = [_figure("loss", steps, scored, best, phases)]
     names = [name for name in (_chosen(run, scored), "calibration_error") if name]
-    figures += [_figure(name, [], scored, best) for name in names if any(name in line for line in _all(scored))]
+    figures += [_figure(name, [], scored, best, phases) for name in names if any(name in line for line in _all(scored))]
     sentence = (run.metrics.get("overfitting") or {}).get("sentence", "")
     reading = (
         "Left to right is training time. Where the train curve goes on getting better while validation gets worse, the "
         "model learns its rows by heart."
     )
-    return Section("learning", "Learning curves", [Figures(figures)], str(sentence), reading)
+    blocks: list[Block] = [Figures(figures)]
+    if phases.told:
+        blocks.append(phases.table())
+        reading += " A line downwards marks where a phase begins: from there on other layers are trained."
+    return Section("learning", "Learning curves", blocks, str(sentence), reading)
+
+
+@dataclass(frozen=True)
+class _Phases:
+    """The phases of a run, of metrics.json; empty where it had one."""
+
+    told: Sequence[Mapping[str, Any]]
+
+    @property
+    def begins(self) -> dict[float, str]:
+        """The names of the phases after the first one with steps, by the steps that are done when they begin."""
+        taken = [(phase["first_step"] - 1, number) for number, phase in enumerate(self.told, 1) if phase["steps"]]
+        word = "phase " if len(taken) <= MOST_NAMED else ""
+        return {done: f"{word}{number}" for done, number in taken[1:]}
+
+    def table(self) -> Table:
+        """Says what each phase trained."""
+        columns = [
+            Column("Phase", "count"),
+            Column("First step", "count"),
+            Column("Steps", "count"),
+            Column("Frozen layers"),
+            Column("Trained parameters", "count"),
+            Column("Highest rate"),
+        ]
+        rows = [
+            (
+                number,
+                phase["first_step"] if phase["steps"] else None,
+                phase["steps"],
+                str(phase["frozen_layers"]),
+                phase["trainable_parameters"],
+                f"{phase['learning_rate']:g}",
+            )
+            for number, phase in enumerate(self.told, 1)
+        ]
+        return Table("Phases", columns, rows)
 
 
 def _all(scored: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
@@ -50,6 +95,7 @@ def _figure(
     steps: Sequence[Mapping[str, Any]],
     scored: Mapping[str, Sequence[Mapping[str, Any]]],
     best: float | None,
+    phases: _Phases,
 ) -> Figure:
     lines, legend, told = [], [], []
     if steps:
@@ -64,7 +110,10 @@ def _figure(
             legend.append((style, "train sample" if split == "train" else "validation"))
             told.append(f"{split}: {score(y[0])} at step {x[0]}, {score(y[-1])} at step {x[-1]}")
     title = "Loss" if metric == "loss" else words.title(metric)
-    svg = plots.curves(f"curve-{metric}", title, f"{title} over steps. {'; '.join(told)}.", lines, best, "step")
+    begins = phases.begins
+    told += [f"{phase} begins after step {done:g}" for done, phase in begins.items()]
+    about = f"{title} over steps. {'; '.join(told)}."
+    svg = plots.curves(f"curve-{metric}", title, about, lines, best, "step", begins=begins)
     table = _table(title, metric, steps, scored)
     return Figure(title, svg, words.meaning(metric), table, legend)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +50,9 @@ def curves(
     best: float | None,
     x_name: str,
     best_name: str = "best",
+    begins: Mapping[float, str] | None = None,
 ) -> Markup:
-    """Draws values over the steps of a run, or over layers; the place `best` is marked."""
+    """Draws values over the steps of a run, or over layers; `best` is marked, and the places where something begins."""
     drawing, axes = canvas(WIDTH, HEIGHT, left=44, right=12, top=16, bottom=40)
     _grid(axes)
     for line in lines:
@@ -64,6 +65,12 @@ def curves(
         axes.annotate(
             best_name, (best, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
             color=MUTED, fontsize=TEXT_SIZE, ha="center",
+        )  # fmt: skip
+    for place, what in (begins or {}).items():
+        axes.axvline(place, color=LINE, linewidth=1)
+        axes.annotate(
+            what, (place, 1), xycoords=("data", "axes fraction"), xytext=(3, -10), textcoords="offset points",
+            color=MUTED, fontsize=TEXT_SIZE,
         )  # fmt: skip
     axes.margins(x=0.03, y=0.1)
     low, high = axes.get_ylim()

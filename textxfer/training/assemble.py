@@ -1,4 +1,4 @@
-"""From a recipe to objects. Here and in `rows` a recipe's fields become plain arguments.
+"""From a recipe to objects. Here and in `rows` and `phases` a recipe's fields become plain arguments.
 
 `prepare` does all that needs no weights and so finds most mistakes within seconds; `assemble` loads the weights.
 """
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from textxfer import registry
 from textxfer.errors import CheckpointError, DataError, RecipeError
 from textxfer.heads import HeadChoice, is_stock
+from textxfer.labels import LabelSet
 from textxfer.modeling.activations import checkpoint_activations
 from textxfer.modeling.anatomy import usual_pooling, usual_rate
 from textxfer.modeling.build import Built, build, keeps_head, settle_labels
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
-from textxfer.modeling.freezing import Frozen, freeze
+from textxfer.modeling.freezing import Frozen, fewest_layers, freeze_in_turn
 from textxfer.modeling.head_start import open_up
 from textxfer.modeling.label_words import check_writes
 from textxfer.modeling.lora import Lora, add_lora, check_peft
@@ -31,10 +32,11 @@ from textxfer.training.best import Best
 from textxfer.training.checks import check_checkpoint, check_plan, check_pooling
 from textxfer.training.few_rows import settled
 from textxfer.training.judge import Judge
-from textxfer.training.optimizer import adamw, rates_in_words
+from textxfer.training.optimizer import adamw
+from textxfer.training.phases import freezes_of, plan_of, told
 from textxfer.training.plan import Plan
 from textxfer.training.rows import Rows, load_rows
-from textxfer.training.start import Started, probe_settles, start
+from textxfer.training.start import probe_settles, start
 from textxfer.training.stopping import StopSignal
 from textxfer.training.writing import build_writing, is_written, teaches, with_words
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
+    from textxfer.training.entrance import Started
     from textxfer.training.network import Network
 
 
@@ -75,11 +78,12 @@ class Training:
     Attributes:
         model: A stock one or a `Headed`, fp32, on its device.
         network: What is computed of it; `start` gives it its states.
-        optimizer: Of the trained weights.
+        optimizer: Of all weights that are trained in some phase.
         best: Keeps the best weights; None where there is no validation split.
-        frozen: What is not trained.
+        frozen: What is not trained in each phase.
         start: Does what comes before the first step; called with whether the run is new, and not gone on with, and with
-            its observers.
+            the phase that it is in, and observers.
+        enter: Does what comes before the first step of a later phase, by its number.
         judge: Evaluates splits.
         watch: Scores a sample of the training rows; None where there is no validation split to compare it with.
         notes: What the user should know.
@@ -89,8 +93,9 @@ class Training:
     network: Network
     optimizer: torch.optim.Optimizer
     best: Best | None
-    frozen: Frozen
+    frozen: tuple[Frozen, ...]
     start: Callable[..., Started]
+    enter: Callable[[int], Started]
     judge: Judge
     watch: Callable[[], Scores] | None
     notes: tuple[str, ...]
@@ -129,15 +134,16 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     }
     kept = keeps_head(checkpoint, rows.labels, head_of(recipe))
     recipe = settled(_as_done(recipe, rows, checkpoint), few=rows.few, kept=kept, rows=len(rows.splits.train))
-    plan = _plan(recipe, encoded["train"], probe_settles(recipe, checkpoint, rows.labels, head_of(recipe)))
+    plan = _plan(recipe, encoded["train"], checkpoint, rows.labels)
     check_plan(recipe, plan, rows.splits)
+    rows = replace(rows, notes=(*rows.notes, *told(plan.phases)))
     return Prepared(recipe, rows, checkpoint, encoded, plan)
 
 
 def planned_anew(prepared: Prepared, recipe: Recipe) -> Prepared:
     """Gives a run on the same rows and checkpoint whose recipe says otherwise how to train."""
-    settles = probe_settles(recipe, prepared.checkpoint, prepared.rows.labels, head_of(recipe))
-    return replace(prepared, recipe=recipe, plan=_plan(recipe, prepared.encoded["train"], settles))
+    plan = _plan(recipe, prepared.encoded["train"], prepared.checkpoint, prepared.rows.labels)
+    return replace(prepared, recipe=recipe, plan=plan)
 
 
 def _open(recipe: Recipe, rows: Rows) -> tuple[Checkpoint, list[str]]:
@@ -220,25 +226,26 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
     Raises:
         CheckpointError: The weights cannot be loaded.
     """
+    from textxfer.training.entrance import Entrance
     from textxfer.training.network import Network
 
     recipe, rows, train = prepared.recipe, prepared.rows, prepared.recipe.train
     built = _build(prepared)
     model = built.model
-    assert recipe.freeze.layers != "auto", "it is settled before"
     fits = recipe.head.start == "probe" and built.has_new_logits
     if fits:
         open_up(model, built.new, train.seed)
-    embeddings, notes = recipe.freeze.embeddings, built.notes
+    freezes, notes = freezes_of(prepared.plan.phases), built.notes
     if recipe.lora is not None:
-        count = add_lora(model, lora_of(recipe.lora), recipe.freeze.layers, train.seed)
-        embeddings, notes = True, (*notes, f"LoRA of rank {recipe.lora.rank} in {count} modules; the rest is frozen")
-    frozen = freeze(model, recipe.freeze.layers, embeddings)
+        freezes = [(layers, True) for layers, _ in freezes]
+        count = add_lora(model, lora_of(recipe.lora), fewest_layers(freezes), train.seed)
+        notes = (*notes, f"LoRA of rank {recipe.lora.rank} in {count} modules; the rest is frozen")
+    frozen = tuple(freeze_in_turn(model, freezes))
     if train.activation_checkpointing:
         checkpoint_activations(model)
     model.to(accelerator.device)
     pad, told_right = prepared.checkpoint.tokenizer.pad_token_id, teaches(recipe, rows.labels)
-    network = Network(model, frozen, prepared.encoded, pad, teaches=told_right)
+    network = Network(model, frozen[0], prepared.encoded, pad, teaches=told_right)
     optimizer = adamw(
         model,
         prepared.plan.learning_rate,
@@ -253,12 +260,11 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         better = registry.load("metrics", select_by).greater_is_better
         best = Best(model, lambda: judge("validation").scores, select_by, better, train.patience)
         watch = judge.watch
-    if told := rates_in_words(model, optimizer, prepared.plan.learning_rate):
-        notes = (*notes, told)
     if recipe.head.start == "probe" and not fits:
         notes = (*notes, "the head starts as it is, without a probe")
-    start_run = partial(start, prepared, network, optimizer, accelerator, stop, fits)
-    return Training(model, network, optimizer, best, frozen, start_run, judge, watch, notes)
+    entrance = Entrance(prepared, network, optimizer, accelerator, frozen, stop)
+    begin = partial(start, entrance, fits)
+    return Training(model, network, optimizer, best, frozen, begin, entrance.enter, judge, watch, notes)
 
 
 def _build(prepared: Prepared) -> Built:
@@ -295,21 +301,6 @@ def _shorten(task: Task, limit: int) -> None:
     task.max_length = limit
 
 
-def _plan(recipe: Recipe, encoded: Encoded, without_steps: bool) -> Plan:
-    train = recipe.train
-    assert train.learning_rate != "auto", "it is settled before"
-    return Plan(
-        encoded.lengths,
-        epochs=train.epochs,
-        batch_size=train.batch_size,
-        learning_rate=train.learning_rate,
-        warmup_ratio=train.warmup_ratio,
-        schedule=train.schedule,
-        max_steps=0 if without_steps else train.max_steps,
-        evaluate_every=train.evaluate_every,
-        save_every=train.save_every,
-        log_every=train.log_every,
-        batching=train.batching,
-        seed=train.seed,
-        evaluates_first=recipe.head.start == "probe",
-    )
+def _plan(recipe: Recipe, encoded: Encoded, checkpoint: Checkpoint, labels: LabelSet | None) -> Plan:
+    settles = probe_settles(recipe, checkpoint, labels, head_of(recipe))
+    return plan_of(recipe, encoded, int(checkpoint.config.num_hidden_layers), settles)

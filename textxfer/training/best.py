@@ -16,7 +16,7 @@ class Best:
     """Evaluates, remembers the best trained weights (on the CPU), and says when patience has run out.
 
     Args:
-        model: Whose trainable parameters are kept.
+        model: Whose parameters are kept that are trainable now, in whatever phase they are trained.
         evaluate: Gives the scores on validation.
         select_by: The metric that chooses.
         greater_is_better: Whether more of it is better.

@@ -60,18 +60,40 @@ def check_checkpoint(
         RecipeError: There are fewer layers, no such modules, or nothing is left to train.
     """
     from textxfer.modeling.build import skeleton
-    from textxfer.modeling.freezing import freeze
+    from textxfer.modeling.freezing import fewest_layers, freeze_in_turn
     from textxfer.modeling.lora import modules_to_update
 
+    _check_layers(recipe, checkpoint)
     if recipe.adapt is not None:
         check_adaptation(recipe.adapt, checkpoint)
     model = skeleton(checkpoint, task.auto_class, labels, head)
-    layers = 0 if recipe.freeze.layers == "auto" else recipe.freeze.layers
-    frozen = freeze(model, layers, recipe.freeze.embeddings)
+    freezes = [(phase.freeze.layers, phase.freeze.embeddings) for phase in recipe.train.phases or ()]
+    if not freezes:
+        freezes = [(0 if recipe.freeze.layers == "auto" else recipe.freeze.layers, recipe.freeze.embeddings)]
+    frozen = freeze_in_turn(model, freezes)
     if recipe.lora is not None:
-        modules_to_update(model, recipe.lora.targets, layers)
-    elif frozen.trainable == 0:
-        raise RecipeError("freeze: nothing is left to train")
+        thaws = recipe.freeze.thaw_every is not None
+        modules_to_update(model, recipe.lora.targets, 0 if thaws else fewest_layers(freezes))
+        return
+    names = [f"train.phases[{place}].freeze" for place in range(len(recipe.train.phases or ()))] or ["freeze"]
+    idle = [name for name, each in zip(names, frozen, strict=True) if each.trainable == 0]
+    if idle:
+        raise RecipeError(*(f"{name}: nothing is left to train" for name in idle))
+
+
+def _check_layers(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """Stops where more layers are to be frozen than the checkpoint has; one line for each phase that wants it."""
+    asked = {"freeze.layers": recipe.freeze.layers}
+    for place, phase in enumerate(recipe.train.phases or ()):
+        asked[f"train.phases[{place}].freeze.layers"] = phase.freeze.layers
+    depth = checkpoint.config.num_hidden_layers
+    problems = [
+        f"{field}: is {layers}, but the checkpoint has {depth} layers (0 to {depth}, or `all`)"
+        for field, layers in asked.items()
+        if isinstance(layers, int) and layers > depth
+    ]
+    if problems:
+        raise RecipeError(*problems)
 
 
 def check_adaptation(settings: Adapt, checkpoint: Checkpoint) -> None:
@@ -85,8 +107,6 @@ def check_adaptation(settings: Adapt, checkpoint: Checkpoint) -> None:
 
     check_language_model(checkpoint)
     depth, layers = checkpoint.config.num_hidden_layers, settings.freeze.layers
-    if layers == "auto":
-        raise RecipeError("adapt.freeze.layers: cannot be `auto`, since there are no labels to probe; say a number")
     if layers == "all" or layers >= depth:
         raise RecipeError(f"adapt.freeze.layers: is {layers}, of {depth} layers; nothing would be adapted")
 

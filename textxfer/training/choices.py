@@ -143,7 +143,7 @@ class Choices:
         )
         self.made = replace(self.made, depth=depth)
         frozen = recipe.freeze.model_copy(update={"layers": depth.layers})
-        return replace(prepared, recipe=recipe.model_copy(update={"freeze": frozen}))
+        return planned_anew(prepared, recipe.model_copy(update={"freeze": frozen}))
 
     def _settled(self, known: Found | None, note: str, choose: Callable[[], Found], *, together: bool = False) -> Found:
         """Gives what is known, or chooses, and tells of it; the main process is right where all choose `together`."""

@@ -158,6 +158,13 @@ def make_replayable(optimizer: torch.optim.Optimizer, device: torch.device) -> N
         group["capturable"] = True
 
 
+def make_plain(optimizer: torch.optim.Optimizer) -> None:
+    """Takes back `make_replayable`: whether steps are recorded is settled anew in each phase."""
+    for group in optimizer.param_groups:
+        group["lr"] = float(group["lr"])
+        group["capturable"] = False
+
+
 def set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
     """Sets the rate of each group, in place where it is a tensor."""
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -176,7 +183,7 @@ def _make_states(optimizer: torch.optim.Optimizer) -> None:
         parameter
         for group in optimizer.param_groups
         for parameter in group["params"]
-        if not optimizer.state.get(parameter)
+        if parameter.requires_grad and not optimizer.state.get(parameter)
     ]
     if not without:
         return

@@ -96,11 +96,20 @@ class Judge:
 
     @property
     def _as_trained(self) -> Any:
-        """What the run computes, with the weights that it has now."""
+        """What the run computes, with the weights that it has now; not wrapped for training.
+
+        What the accelerator wraps keeps a forward pass that is bound to the wrapped module, of which a view for
+        inference would be no view: it would go on in training mode.
+        """
+        from accelerate.utils import convert_outputs_to_fp32
+
         from textxfer.modeling.inference import for_inference
 
-        bf16 = self.accelerator.mixed_precision == "bf16"
-        return for_inference(self.accelerator.unwrap_model(self.network.module), bf16=bf16)
+        precision = self.accelerator.mixed_precision
+        module: Any = for_inference(self.network.part(), bf16=precision == "bf16")
+        if precision != "no":
+            module.forward = convert_outputs_to_fp32(module.forward)
+        return module
 
     @cached_property
     def _watched(self) -> np.ndarray:

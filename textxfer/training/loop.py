@@ -20,6 +20,7 @@ from textxfer.training.stopping import StopRequested
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from accelerate import Accelerator
 
 
 def fit(
@@ -29,6 +30,7 @@ def fit(
     *,
     best: Best | None = None,
     watch: Callable[[], Scores] | None = None,
+    enter: Callable[[int], Stepper] | None = None,
     check_stop: Callable[[], None] = lambda: None,
     save: Callable[[], None] = lambda: None,
     observers: Sequence[Observer] = (),
@@ -37,11 +39,12 @@ def fit(
     """Trains from where `progress` is to the end of the plan; `progress` is kept up to date.
 
     Args:
-        stepper: Takes the steps.
+        stepper: Takes the steps of the phase that `progress` is in.
         plan: Says which examples, which rate, and when to evaluate, log and save.
         progress: Where the run is; a new one, or one that was saved.
         best: Evaluates and keeps the best weights; None trains to the last step and keeps those.
         watch: Scores a sample of the training rows.
+        enter: Gives what takes the steps of a later phase, by its number; needed where the plan has several.
         check_stop: Called between two steps; may raise `StopRequested`.
         save: Saves everything needed to resume.
         observers: Told what happens.
@@ -51,7 +54,7 @@ def fit(
         TrainingDiverged: A loss or a gradient is not finite; with step, rate, gradient norm and rows.
         StopRequested: By `check_stop` or an evaluation; nothing is lost if the caller saves now.
     """
-    clock, ledger = _Clock(progress), _Ledger(stepper, plan, progress, name_rows)
+    clock, ledger = _Clock(progress), _Ledger(stepper.accelerator, plan, progress, name_rows)
     stepper.go_on_with(progress.micro_batch_size)
     saved_step, batches = progress.step, plan.batches(progress.step)
     tell(observers, "on_start", progress.step, plan.steps, plan.batch_size)
@@ -59,13 +62,19 @@ def fit(
         while True:
             if best and plan.evaluates_after(progress.step) and progress.evaluated_step < progress.step:
                 _evaluate(best, watch, progress, plan.epoch(progress.step), observers)
+            ends = progress.step >= plan.steps or progress.stopped_early
+            begins = not ends and plan.phase(progress.step) > progress.phase
+            if begins:  # the evaluation was the last of the phase before; what is saved goes on with the next
+                progress.phase = plan.phase(progress.step)
             if plan.saves_after(progress.step) and saved_step < progress.step:
                 clock.stop()
                 save()
                 saved_step = progress.step
-            if progress.step >= plan.steps or progress.stopped_early:
+            if ends:
                 return
             check_stop()
+            if begins:
+                stepper = _entered(enter, progress, clock)
             indices, rate = next(batches), plan.rate(progress.step)
             taken = stepper.take(indices, progress.step, rate)
             progress.step, progress.micro_batch_size = progress.step + 1, stepper.micro_batch_size
@@ -82,6 +91,16 @@ def fit(
     finally:
         clock.stop()
         tell(observers, "on_end")
+
+
+def _entered(enter: Callable[[int], Stepper] | None, progress: Progress, clock: _Clock) -> Stepper:
+    """Gives what takes the steps of the phase that begins; its states have their own clock."""
+    assert enter is not None, "a plan of several phases needs it"
+    clock.stop()
+    stepper = enter(progress.phase)
+    stepper.go_on_with(progress.micro_batch_size)
+    clock.go_on()
+    return stepper
 
 
 def _evaluate(
@@ -106,12 +125,16 @@ class _Clock:
         self.progress.seconds += now - self.since
         self.since = now
 
+    def go_on(self) -> None:
+        """Leaves out the time since it was stopped, which others count."""
+        self.since = time.monotonic()
+
 
 @dataclass
 class _Ledger:
     """Losses that still lie on the device: they are fetched together, so that steps need not wait for them."""
 
-    stepper: Stepper
+    accelerator: Accelerator
     plan: Plan
     progress: Progress
     name_rows: Callable[[np.ndarray], Sequence[str]]
@@ -120,7 +143,7 @@ class _Ledger:
 
     def enter(self, indices: np.ndarray, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
         self.open.append((indices, loss, grad_norm))
-        alone = self.stepper.accelerator.num_processes == 1
+        alone = self.accelerator.num_processes == 1
         if alone and loss.device.type == "cpu" and not self._is_sound(float(loss), float(grad_norm)):
             self.settle()
 
@@ -130,9 +153,8 @@ class _Ledger:
 
         if not self.open:
             return
-        accelerator = self.stepper.accelerator
         stacked = torch.stack([torch.stack([loss, norm]) for _, loss, norm in self.open])
-        values = accelerator.reduce(stacked, reduction="mean").tolist()
+        values = self.accelerator.reduce(stacked, reduction="mean").tolist()
         first = self.progress.step - len(self.open)
         for place, (loss, norm) in enumerate(values):
             if not self._is_sound(loss, norm):
@@ -150,7 +172,7 @@ class _Ledger:
 
     def _is_sound(self, loss: float, norm: float) -> bool:
         # fp16's gradient scaler leaves a step out where gradients overflow, and goes on with a smaller scale.
-        scaled = self.stepper.accelerator.scaler is not None
+        scaled = self.accelerator.scaler is not None
         return math.isfinite(loss) and (scaled or math.isfinite(norm))
 
     def _diverged(self, step: int, indices: np.ndarray, loss: float, norm: float) -> TrainingDiverged:

@@ -73,11 +73,32 @@ class Network:
     ) -> None:
         self.model, self.frozen, self.pad_token_id, self.teaches = model, frozen, pad_token_id, teaches
         self.encoded = dict(encoded)
-        # A view of its own: what wraps it for precision or processes must not touch the model that is saved.
-        self.module: torch.nn.Module = view(pooled_only(model))
         self.seconds = 0.0
+        self._whole = dict(encoded)
         self._stored: dict[str, Stored] = {}
         self._resident: dict[str, Resident | None] = {}
+        self.module = self.part()
+
+    def freeze(self, frozen: Frozen) -> None:
+        """Takes another boundary, and a module without wrapping; states stay where the same modules are frozen.
+
+        Args:
+            frozen: What is not trained from now on.
+        """
+        if frozen.modules != self.frozen.modules:
+            self.encoded = dict(self._whole)
+            self._stored.clear()
+            self._resident.clear()
+        self.frozen = frozen
+        self.module = self.part()
+
+    def part(self) -> torch.nn.Module:
+        """Gives a new view of what is computed: what is above the states that are stored, or all."""
+        prefix = find_prefix(self.model, self.frozen) if self._stored else None
+        if prefix is not None:
+            return Suffix(pooled_only(self.model), prefix)
+        # A view of its own: what wraps it for precision or processes must not touch the model that is saved.
+        return view(pooled_only(self.model))
 
     def batch(self, split: str, indices: Any, device: Any, step: int | None = None) -> Batch:
         """Gives examples of a split as the module takes them, with their states where those are stored.
@@ -134,8 +155,10 @@ class Network:
             between: Called before each batch; may raise to stop.
 
         Returns:
-            What the user should know, or None where nothing is frozen.
+            What the user should know, or None where nothing is frozen, or all is stored already.
         """
+        if self._stored:
+            return None
         prefix = find_prefix(self.model, self.frozen)
         if prefix is None:
             return self._why_not()
@@ -150,7 +173,7 @@ class Network:
         self._resident.clear()
         for split, stored in self._stored.items():
             self.encoded[split] = stored.encoded
-        self.module = Suffix(pooled_only(self.model), prefix)
+        self.module = self.part()
         return note
 
     def _store(

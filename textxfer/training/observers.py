@@ -41,6 +41,27 @@ class StepLog:
     learning_rate: float
 
 
+@dataclass(frozen=True)
+class PhaseLog:
+    """A phase that begins, or goes on after an interruption.
+
+    Attributes:
+        number: From 1.
+        phases: Of the whole run.
+        first_step: Its first step, as steps are counted in logs: from 1.
+        last_step: Its last.
+        learning_rate: The highest.
+        frozen: What is not trained in it.
+    """
+
+    number: int
+    phases: int
+    first_step: int
+    last_step: int
+    learning_rate: float
+    frozen: Frozen
+
+
 class Observer:
     """Sees what happens; override what you need."""
 
@@ -52,6 +73,9 @@ class Observer:
 
     def on_start(self, step: int, steps: int, examples_per_step: int) -> None:
         """Called before the first step of this process; `step` is above 0 where a run is resumed."""
+
+    def on_phase(self, phase: PhaseLog) -> None:
+        """Called when a phase begins, where a run has several."""
 
     def on_step(self, step: int) -> None:
         """Called after each step with the number of steps done."""
@@ -81,6 +105,7 @@ class JsonLines(Observer):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.phase: dict[str, int] = {}
 
     def cut_after(self, step: int, evaluated_step: int) -> None:
         """Drops what a resumed run writes again: steps after one, evaluations after another; and broken lines."""
@@ -96,16 +121,20 @@ class JsonLines(Observer):
                 kept.append(line + "\n")
         write_pieces(self.path, kept)
 
+    def on_phase(self, phase: PhaseLog) -> None:
+        """Has all lines from here on say which phase they belong to."""
+        self.phase = {"phase": phase.number}
+
     def on_log(self, log: StepLog) -> None:
         """Writes step, epoch, loss, gradient norm and learning rate."""
         names = ("step", "epoch", "loss", "grad_norm", "learning_rate")
-        self._write({name: _short(getattr(log, name)) for name in names})
+        self._write({name: _short(getattr(log, name)) for name in names} | self.phase)
 
     def on_scores(self, step: int, epoch: float, split: str, scores: Scores, best: bool) -> None:
         """Writes step, epoch, split and every metric."""
         others = {"loss": scores.loss, "calibration_error": scores.calibration_error}
         known = {name: value for name, value in others.items() if value is not None}
-        self._write({"step": step, "epoch": _short(epoch), "split": split, **known, **scores.values})
+        self._write({"step": step, "epoch": _short(epoch), "split": split, **self.phase, **known, **scores.values})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         try:
@@ -141,6 +170,14 @@ class Console(Observer):
         self.began, self.first, self.steps, self.per_step = time.monotonic(), step, steps, examples_per_step
         if self.interactive:
             self.bar = tqdm(total=steps, initial=step, desc="training", unit="step", file=self.stream, leave=False)
+
+    def on_phase(self, phase: PhaseLog) -> None:
+        """Shows how much is trained, at which rate, up to which step."""
+        trained, total = phase.frozen.trainable, phase.frozen.total
+        self._say(
+            f"phase {phase.number} of {phase.phases}, up to step {phase.last_step}: {trained:,} of {total:,} "
+            f"parameters are trained, at a rate of {phase.learning_rate:g} at most"
+        )
 
     def on_step(self, step: int) -> None:
         """Moves the bar; without one, tells the time left once."""

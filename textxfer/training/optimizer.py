@@ -22,6 +22,9 @@ def adamw(
 ) -> torch.optim.AdamW:
     """Makes a fused AdamW (Loshchilov & Hutter 2019) over trainable parameters; norms and biases do not decay.
 
+    Steps are counted for each parameter apart: one that has no gradient for a while rests, and neither it nor its
+    moments move; one that has its first gradient late begins with its own first step.
+
     Args:
         model: A stock model. Frozen parameters are left out, so that they cost nothing.
         learning_rate: The highest; the loop sets each step's, times a group's `share`.
@@ -64,11 +67,12 @@ def rates(optimizer: torch.optim.Optimizer, rate: float) -> list[float]:
 
 
 def rates_in_words(model: torch.nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> str | None:
-    """Says which part of a model learns at which rate; None where all learn at the same."""
+    """Says which part of a model learns at which rate now; None where all learn at the same."""
     found = {
         id(parameter): group_rate
         for group, group_rate in zip(optimizer.param_groups, rates(optimizer, rate), strict=True)
         for parameter in group["params"]
+        if parameter.requires_grad
     }
     if len(set(found.values())) < 2:
         return None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from textxfer.data.batching import epoch_batches
@@ -12,6 +15,44 @@ from textxfer.training.schedule import rate_factor
 if TYPE_CHECKING:
     import numpy as np
 
+Layers = int | Literal["all", "auto"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a run.
+
+    Attributes:
+        steps: Optimizer steps; 0 where a probe has done its work.
+        learning_rate: The highest.
+        layers: Lowest layers that are frozen, or all; "auto" until a number is chosen.
+        embeddings: Whether the embeddings are frozen; None: as soon as a layer is.
+    """
+
+    steps: int
+    learning_rate: float
+    layers: Layers = 0
+    embeddings: bool | None = None
+
+    @property
+    def freezes_backbone(self) -> bool:
+        """Whether the head is all that is trained."""
+        return self.layers == "all" and self.freezes_embeddings
+
+    @property
+    def freezes_embeddings(self) -> bool:
+        """Whether the embeddings are frozen."""
+        return self.layers != 0 if self.embeddings is None else self.embeddings
+
+    @property
+    def frozen_in_words(self) -> str:
+        """What is frozen: "4 layers and the embeddings are frozen"."""
+        if self.freezes_backbone:
+            return "the whole backbone is frozen"
+        named = [] if self.layers == 0 else ["1 layer" if self.layers == 1 else f"{self.layers} layers"]
+        named += ["the embeddings"] if self.freezes_embeddings else []
+        return f"{' and '.join(named) or 'nothing'} {'is' if named in ([], ['1 layer']) else 'are'} frozen"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -19,18 +60,20 @@ class Plan:
 
     Attributes:
         lengths: Tokens of each training example (N,).
-        epochs: Passes over the examples.
+        epochs: Passes over the examples, where there are no `phases`.
         batch_size: Examples of a step.
-        learning_rate: The highest.
-        warmup_ratio: Share of the steps in which it rises.
+        learning_rate: The highest, where `phases` say no other.
+        warmup_ratio: Share of the steps of a phase in which it rises.
         schedule: How it falls.
-        max_steps: Last step, whatever `epochs` says.
+        max_steps: Last step, whatever `epochs` says; where there are no `phases`.
         evaluate_every: Steps, or "epoch".
         save_every: Steps, "epoch" or "never".
         log_every: Steps.
         batching: By length, or random.
         seed: Of the order.
         evaluates_first: Whether the run evaluates before its first step too.
+        phases: One after the other; empty: one, of the steps and the rate above. The order of examples goes on through
+            all of them; the learning rate rises and falls in each.
     """
 
     lengths: np.ndarray
@@ -46,6 +89,7 @@ class Plan:
     batching: Literal["length", "random"] = "length"
     seed: int = 0
     evaluates_first: bool = False
+    phases: tuple[Phase, ...] = ()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -55,8 +99,19 @@ class Plan:
     @property
     def steps(self) -> int:
         """Steps of the whole run."""
-        steps = self.steps_per_epoch * self.epochs
-        return steps if self.max_steps is None else min(steps, self.max_steps)
+        return self._ends[-1]
+
+    def phase(self, step: int) -> int:
+        """Gives the number of the phase (from 0) that a step (from 0) belongs to; the last after the last step."""
+        return min(bisect_right(self._ends, step), len(self._ends) - 1)
+
+    def first_step(self, phase: int) -> int:
+        """Gives the first step (from 0) of a phase."""
+        return self._ends[phase - 1] if phase else 0
+
+    def of_phase(self, phase: int) -> Plan:
+        """Gives a plan of a phase's steps alone, for those who count them; its examples are not the phase's."""
+        return replace(self, phases=(self._phases[phase],))
 
     @property
     def padding(self) -> float:
@@ -83,17 +138,19 @@ class Plan:
 
     def rate(self, step: int) -> float:
         """Gives the learning rate of a step (from 0)."""
-        return self.learning_rate * rate_factor(step, self.steps, self.warmup_ratio, self.schedule)
+        number = self.phase(step)
+        phase, done = self._phases[number], step - self.first_step(number)
+        return phase.learning_rate * rate_factor(done, phase.steps, self.warmup_ratio, self.schedule)
 
     def evaluates_after(self, done: int) -> bool:
-        """Says whether the run evaluates after `done` steps; after the last it always does."""
+        """Says whether the run evaluates after `done` steps; after the last of a phase it always does."""
         if done == 0:
             return self.evaluates_first
-        return done == self.steps or done % self._steps(self.evaluate_every) == 0
+        return done in self._ends or done % self._steps(self.evaluate_every) == 0
 
     def logs_after(self, done: int) -> bool:
         """Says whether a line of the log is due after `done` steps."""
-        return done % self.log_every == 0 or done == self.steps
+        return done % self.log_every == 0 or done in self._ends
 
     def saves_after(self, done: int) -> bool:
         """Says whether the state is saved after `done` steps; after the last too: judging a model takes its time."""
@@ -104,7 +161,20 @@ class Plan:
     @property
     def evaluations(self) -> int:
         """Evaluations of the whole run after its first step."""
-        return -(-self.steps // self._steps(self.evaluate_every))
+        every = self._steps(self.evaluate_every)
+        return len({end for end in self._ends if end} | set(range(every, self.steps, every)))
+
+    @cached_property
+    def _phases(self) -> tuple[Phase, ...]:
+        if self.phases:
+            return self.phases
+        steps = self.steps_per_epoch * self.epochs
+        return (Phase(steps if self.max_steps is None else min(steps, self.max_steps), self.learning_rate),)
+
+    @cached_property
+    def _ends(self) -> tuple[int, ...]:
+        """The steps that are done at the end of each phase."""
+        return tuple(accumulate(phase.steps for phase in self._phases))
 
     def _steps(self, every: int | str) -> int:
         return every if isinstance(every, int) else self.steps_per_epoch

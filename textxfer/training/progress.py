@@ -14,6 +14,7 @@ class Progress:
 
     Attributes:
         step: Optimizer steps done.
+        phase: Number of the phase (from 0) that the network is in.
         evaluated_step: Step of the last evaluation; -1 before the first.
         best_step: Step of the best evaluation; -1 before the first.
         best_score: Its score.
@@ -26,6 +27,7 @@ class Progress:
     """
 
     step: int = 0
+    phase: int = 0
     evaluated_step: int = -1
     best_step: int = -1
     best_score: float = 0.0

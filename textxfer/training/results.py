@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from textxfer.evaluation.evaluate import Evaluation
@@ -27,7 +27,7 @@ def results(
     leaked: Sequence[int] = (),
     plan: Plan,
     progress: Progress,
-    frozen: Frozen,
+    frozen: Sequence[Frozen],
     splits: Splits,
     best_step: int,
     prefix_seconds: float,
@@ -43,7 +43,7 @@ def results(
         leaked: Test rows whose text is in train too, or nearly.
         plan: Of the run.
         progress: At its end.
-        frozen: What was trained.
+        frozen: What was not trained in each phase.
         splits: Whose rows are counted.
         best_step: The step whose weights were kept.
         prefix_seconds: Time of computing what frozen layers make of the texts.
@@ -67,13 +67,34 @@ def results(
         **({"overfitting": overfitting.to_dict()} if overfitting is not None else {}),
         "timing": {name: round(seconds, 3) for name, seconds in timing.items()},
         "padding_share": round(plan.padding, 4),
-        "trainable_parameters": frozen.trainable,
-        "total_parameters": frozen.total,
+        "trainable_parameters": _most_trained(plan, progress, frozen),
+        "total_parameters": frozen[0].total,
+        **({"phases": list(_phases(plan, progress, frozen))} if len(plan.phases) > 1 else {}),
         "steps": progress.step,
         "best_step": best_step,
         "stopped_early": progress.stopped_early,
         "num_examples": {name: len(split) for name, split in splits.present(reserved=True)},
     }
+
+
+def _most_trained(plan: Plan, progress: Progress, frozen: Sequence[Frozen]) -> int:
+    """Gives the parameters of the phase that trained the most, among those that the run has come to."""
+    reached = plan.phase(max(progress.step - 1, 0))
+    return max(each.trainable for each in frozen[: reached + 1])
+
+
+def _phases(plan: Plan, progress: Progress, frozen: Sequence[Frozen]) -> Iterator[dict[str, Any]]:
+    """Gives what each phase was; steps are those that were taken, the first counted from 1 as in log.jsonl."""
+    for number, (phase, its_frozen) in enumerate(zip(plan.phases, frozen, strict=True)):
+        first = plan.first_step(number)
+        yield {
+            "first_step": first + 1,
+            "steps": min(max(progress.step - first, 0), phase.steps),
+            "frozen_layers": phase.layers,
+            "frozen_embeddings": its_frozen.embeddings,
+            "learning_rate": phase.learning_rate,
+            "trainable_parameters": its_frozen.trainable,
+        }
 
 
 def _trust(conclusion: Conclusion, splits: Splits, labels: LabelSet | None, leaked: Sequence[int]) -> dict[str, Any]:

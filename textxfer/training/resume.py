@@ -36,7 +36,7 @@ class State:
 
     Attributes:
         progress: How far it is.
-        weights: Trained parameters by name.
+        weights: Parameters that are trained in some phase, by name.
         optimizer: AdamW's moments, as `<parameter>/<moment>`.
         best: Trained parameters of the best evaluation by name; empty before the first.
         scaler: State of fp16's gradient scaler, or {}.
@@ -57,7 +57,8 @@ def capture(
     scaler: Any = None,
 ) -> State:
     """Gives the state of a run between two steps."""
-    weights = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+    trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    weights = {name: value.detach() for name, value in model.named_parameters() if id(value) in trained}
     moments = {
         f"{name}/{moment}": tensor
         for name, parameter in model.named_parameters()

@@ -1,11 +1,10 @@
-"""What comes before the first step: stored states, a head that starts from a probe, the wrapping for processes."""
+"""What comes before the first step of a run: its first phase, and a head that starts from a probe."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,21 +21,17 @@ from textxfer.modeling.device import reuse_freed_memory
 from textxfer.modeling.head_start import install, is_one_layer
 from textxfer.modeling.probe import Probe, fit_probe
 from textxfer.recipe.schema import Recipe
-from textxfer.recipe.sections import in_bytes
 from textxfer.records import Batch, Encoded
-from textxfer.training.objective import label_weights, make_loss
+from textxfer.training.objective import label_weights
 from textxfer.training.observers import Observer
 from textxfer.training.processes import on_main
-from textxfer.training.stopping import StopSignal
-from textxfer.training.writing import loss_of
 
 if TYPE_CHECKING:
-    import torch
     from accelerate import Accelerator
 
     from textxfer.training.assemble import Prepared
-    from textxfer.training.network import CacheOptions, Network
-    from textxfer.training.step import Stepper
+    from textxfer.training.entrance import Entrance, Started
+    from textxfer.training.network import Network
 
 PENALTY_AFTER_CONTRAST = 0.01
 """Inverse penalty of a probe on a backbone that has seen all of its rows, of which none can be held back to choose."""
@@ -44,30 +39,14 @@ MOST_ROWS = 20_000
 """Training rows that a probe is fitted on; more would hardly change it, and the time stays below that of an epoch."""
 
 
-@dataclass(frozen=True)
-class Started:
-    """A run that is ready for its first step.
-
-    Attributes:
-        stepper: Takes the steps.
-        notes: What the user should know.
-        probe_seconds: Time that the probe took.
-    """
-
-    stepper: Stepper
-    notes: tuple[str, ...] = ()
-    probe_seconds: float = 0.0
-
-
 def probe_settles(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | None, head: HeadChoice | None) -> bool:
-    """Says whether nothing is left to train once the head has started: it is new, and the backbone is as it is to be.
+    """Says whether the head is new and has nothing left to learn, once it has started on a backbone as it is to be.
 
     That is frozen, or trained by the contrastive start. Hidden layers of a head of textxfer's are left to train, unless
     that start has done it; what a stock head has below its last layer is not.
     """
     contrasted = recipe.small_data.road == "contrastive"
-    whole = contrasted or (recipe.freeze.layers == "all" and recipe.freeze.embeddings is not False)
-    if recipe.head.start != "probe" or not whole or recipe.lora is not None or keeps_head(checkpoint, labels, head):
+    if recipe.head.start != "probe" or keeps_head(checkpoint, labels, head):
         return False
     if head is not None and not contrasted:
         assert labels is not None
@@ -77,93 +56,38 @@ def probe_settles(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | Non
 
 
 def start(
-    prepared: Prepared,
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    stop: StopSignal | None,
-    fits: bool,
-    new: bool = True,
-    observers: Sequence[Observer] = (),
+    entrance: Entrance, fits: bool, new: bool = True, phase: int = 0, observers: Sequence[Observer] = ()
 ) -> Started:
     """Stores what frozen layers make of the texts, where that pays, fits the head and wraps up for the processes.
 
     Where few rows are to go the road `contrastive`, that start comes before the head's.
 
     Args:
-        prepared: The run.
-        network: What is computed of its model.
-        optimizer: Of the trained weights.
-        accelerator: Of the run.
-        stop: Asked between two batches.
+        entrance: To the phases of the run.
         fits: Whether the head is to start from a probe.
         new: Whether the run begins here; one that goes on has its head already.
+        phase: The number of the phase (from 0) in which it begins or goes on.
         observers: Told of the steps of a contrastive start.
     """
-    from textxfer.training.step import Stepper
-
-    recipe, train, plan = prepared.recipe, prepared.recipe.train, prepared.plan
-    between = stop.check_alone if stop is not None else lambda: None
+    network, accelerator = entrance.network, entrance.accelerator
     if accelerator.device.type == "cpu":
         reuse_freed_memory(network.model)
-    splits = tuple(name for name in ("train", "validation") if name in prepared.encoded)
-    notes, seconds = [], 0.0
-    # A second look at the training rows is what pays for storing.
-    if train.prefix_cache != "off" and plan.steps > plan.steps_per_epoch:
-        note = network.store(splits, _cache_options(recipe), accelerator, between)
-        notes += [note] if note else []
+    notes, seconds = entrance.freeze(phase), 0.0
     began = time.monotonic()
-    if recipe.small_data.road == "contrastive" and new:
-        notes.append(_contrast(prepared, network, accelerator, stop, observers))
+    if entrance.prepared.recipe.small_data.road == "contrastive" and new:
+        notes.append(_contrast(entrance, observers))
     if fits and new:
-        notes.append(_fit_head(prepared, network, accelerator, between))
+        notes.append(_fit_head(entrance.prepared, network, accelerator, entrance.between))
     if new:
         seconds = time.monotonic() - began
-    network.module, wrapped_optimizer = accelerator.prepare(network.module, optimizer)
-    loss = make_loss(
-        loss_of(recipe, prepared.rows.task),
-        prepared.rows.labels,
-        label_smoothing=train.label_smoothing,
-        class_weights=train.class_weights,
-        weights=example_weights(prepared),
-        device=accelerator.device,
-    )
-    stepper = Stepper(
-        network,
-        wrapped_optimizer,
-        loss,
-        accelerator,
-        micro_batch_size=train.micro_batch_size,
-        max_grad_norm=train.max_grad_norm,
-        seed=train.seed,
-        bulk_dropout=not train.activation_checkpointing,  # which does not last while activations are computed again
-    )
-    notes += _record(stepper, prepared)
-    return Started(stepper, tuple(notes), seconds)
+    return entrance.begin(phase, notes, seconds)
 
 
-def _record(stepper: Stepper, prepared: Prepared) -> list[str]:
-    """Has steps recorded where the recipe lets it; gives what the user should know where they are not."""
-    train = prepared.recipe.train
-    if train.cuda_graphs == "off" or prepared.plan.steps == 0 or stepper.accelerator.device.type != "cuda":
-        return []
-    if train.activation_checkpointing:
-        why: str | None = "`train.activation_checkpointing` computes parts of a step twice"
-    else:
-        why = stepper.record(prepared.plan)
-    return [f"steps are not recorded as CUDA graphs: {why}"] if why is not None else []
-
-
-def _contrast(
-    prepared: Prepared,
-    network: Network,
-    accelerator: Accelerator,
-    stop: StopSignal | None,
-    observers: Sequence[Observer],
-) -> str:
+def _contrast(entrance: Entrance, observers: Sequence[Observer]) -> str:
     """Carries the contrastive start out; gives what the user should know."""
     from textxfer.training.contrastive import contrast
 
+    prepared, network, stop = entrance.prepared, entrance.network, entrance.stop
     few, train = prepared.recipe.small_data, prepared.recipe.train
     assert few.steps is not None, "it is settled before"
     assert few.learning_rate is not None, "it is settled before"
@@ -172,7 +96,7 @@ def _contrast(
         network.model,
         network.frozen,
         prepared.encoded["train"],
-        accelerator,
+        entrance.accelerator,
         steps=few.steps,
         learning_rate=few.learning_rate,
         weight_decay=train.weight_decay,
@@ -277,13 +201,3 @@ def example_weights(prepared: Prepared) -> np.ndarray | None:
     if WEIGHT not in rows.column_names:
         return None
     return np.array(rows[WEIGHT][:])[prepared.encoded["train"].rows]
-
-
-def _cache_options(recipe: Recipe) -> CacheOptions:
-    from textxfer.training.network import CacheOptions
-
-    spill, asked = Path(recipe.output.directory), recipe.train.prefix_cache
-    if isinstance(asked, str):
-        return CacheOptions(spill=spill)
-    keep = Path(asked.directory) if asked.directory is not None else None
-    return CacheOptions(in_bytes(asked.memory) if asked.memory is not None else None, keep, spill)

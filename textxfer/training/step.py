@@ -97,6 +97,10 @@ class Stepper:
         self.graphs = graphs
         return None
 
+    def let_go(self) -> None:
+        """Gives up the memory of recorded steps; no further one is taken."""
+        self.graphs = None
+
     def go_on_with(self, micro_batch_size: int) -> None:
         """Takes the size that `auto` had come down to when the run was saved; 0 where it was not yet found."""
         if self.halves and micro_batch_size:

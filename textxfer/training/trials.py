@@ -162,7 +162,7 @@ class Trials:
             prepared.encoded["train"],
             prepared.rows.labels,
         )
-        self.parameters = sum(size.total for size in training.frozen.table if size.part != "embeddings")
+        self.parameters = sum(size.total for size in training.frozen[0].table if size.part != "embeddings")
         features = head_inputs(training.network, encoded, np.arange(len(self.part)), self.accelerator)
         targets, weights = encoded.targets, example_weights(prepared)
         assert targets is not None

@@ -261,11 +261,6 @@ def test_nothing_left_to_adapt(make_work: Make, layers: Any) -> None:
         make_work(freeze={"layers": layers})
 
 
-def test_without_labels_no_depth_is_chosen(make_work: Make) -> None:
-    with pytest.raises(RecipeError, match=r"adapt\.freeze\.layers: cannot be `auto`"):
-        make_work(freeze={"layers": "auto"})
-
-
 def test_divergence_names_the_fields_of_adapt(make_work: Make, tmp_path: Path) -> None:
     with pytest.raises(TrainingDiverged, match=r"rows text .* try a smaller adapt\.learning_rate"):
         adapt(make_work(learning_rate=1e30, warmup_ratio=0.0), tmp_path / "out")

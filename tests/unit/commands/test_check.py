@@ -228,3 +228,10 @@ def test_what_is_to_know_of_the_rows_is_told(shell: Callable[..., Any], write: C
     assert "test: rows whose text stands in train too: 4 of 4 (100.0%; 4 equal, 0 nearly)" in out
     assert "control characters, such as NUL: 40 rows (train 32, validation 4, test 4)" in out
     assert shell("check", write(rows), "--fast")[0] == 0
+
+
+def test_the_phases_of_a_run_are_listed(shell: Callable[..., Any], write: Callable[..., str]) -> None:
+    code, out, _ = shell("check", write(freeze={"thaw_every": 1}))
+    assert code == 0
+    assert "phase 1 of 2: steps 1 to 4, the whole backbone is frozen, rate up to 0.001" in out
+    assert "phase 2 of 2: steps 5 to 8, 1 layer and the embeddings are frozen, rate up to 0.001" in out

@@ -12,7 +12,7 @@ from tests.trained import train
 from tests.unit.modeling.conftest import ANSWERS, CLASSIFICATION
 from textxfer.errors import RecipeError
 from textxfer.modeling.anatomy import locate
-from textxfer.modeling.freezing import freeze, train_mode
+from textxfer.modeling.freezing import freeze, freeze_in_turn, hold, train_mode
 
 
 def frozen_names(model: Any) -> set[str]:
@@ -129,3 +129,22 @@ def test_frozen_embeddings_alone(model_of: Any) -> None:
         ("layers 0-1", True),
         ("head", True),
     ]
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
+def test_freezing_in_turn_is_freezing_each_time(family: str, model_of: Any) -> None:
+    ways: list[tuple[Any, bool | None]] = [("all", None), (1, False), (2, None), (0, True)]
+    alone = []
+    for layers, embeddings in ways:
+        model = model_of(family, CLASSIFICATION)
+        freeze(model, layers, embeddings)
+        alone.append(frozen_names(model))
+    model = model_of(family, CLASSIFICATION)
+    found = freeze_in_turn(model, ways)
+    assert frozen_names(model) == set.intersection(*alone)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for number in (0, 2, 1, 3, 0):
+        hold(found[number], trained)
+        assert frozen_names(model) == alone[number]
+        sizes = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        assert found[number].trainable == sizes

@@ -73,6 +73,73 @@ ONE_MISTAKE = {
         "r.yaml:3:33: task.labels[1]: must be a text, not null",
     ),
     "label named twice": (QA + "task: {name: topic, labels: [a, 1, '1']}\n", "task.labels: names `1` twice"),
+    # Phases
+    "phases beside epochs": (
+        BASE + "train: {epochs: 3, phases: [{epochs: 1}]}\n",
+        "r.yaml:4:9: train.epochs: `train.phases` says how long the run is; leave it out, or the phases",
+    ),
+    "phases beside a number of steps": (
+        BASE + "train: {max_steps: 3, phases: [{epochs: 1}]}\n",
+        "train.max_steps: `train.phases` says how long the run is; leave it out, or the phases",
+    ),
+    "phases beside what is frozen": (
+        BASE + "freeze: {layers: 4}\ntrain: {phases: [{epochs: 1}]}\n",
+        "r.yaml:4:1: freeze: `train.phases` says what is frozen, and when; leave it out, or the phases",
+    ),
+    "no phase": (BASE + "train: {phases: []}\n", "train.phases: must be a list that is not empty, not an empty list"),
+    "phase of no length": (
+        BASE + "train: {phases: [{epochs: 1}, {freeze: {layers: 1}}]}\n",
+        "train.phases[1]: does not say how long it is: give `epochs` or `steps`",
+    ),
+    "phase of two lengths": (
+        BASE + "train: {phases: [{epochs: 1, steps: 5}]}\n",
+        "train.phases[0]: says both `epochs` and `steps`; keep one of them",
+    ),
+    "phase of no steps": (
+        BASE + "train:\n  phases:\n    - {steps: 0}\n",
+        "r.yaml:6:8: train.phases[0].steps: must be at least 1, not `0`",
+    ),
+    "phase like the one before": (
+        BASE + "train: {learning_rate: 1e-3, phases: [{freeze: {layers: 2}, epochs: 1}, "
+        "{freeze: {layers: 2, embeddings: true}, steps: 5, learning_rate: 1e-3}]}\n",
+        "train.phases[1]: has the frozen layers and the learning rate of the phase before; make that one longer",
+    ),
+    "key of a phase": (
+        BASE + "train:\n  phases:\n    - {epoch: 1, steps: 2}\n",
+        "r.yaml:6:8: train.phases[0].epoch: unknown key `epoch`; did you mean `epochs`?",
+    ),
+    "key within a phase": (
+        BASE + "train:\n  phases:\n    - {steps: 1, freeze: {layer: 1}}\n",
+        "r.yaml:6:27: train.phases[0].freeze.layer: unknown key `layer`; did you mean `layers`?",
+    ),
+    "phase that leaves the number of layers open": (
+        BASE + "train: {phases: [{epochs: 1, freeze: {layers: auto}}]}\n",
+        "train.phases[0].freeze.layers: must be a whole number or `all`, not `auto`",
+    ),
+    "thawing of nothing": (
+        BASE + "freeze: {layers: 0, thaw_every: 1}\n",
+        "r.yaml:4:10: freeze.layers: is 0, so that `thaw_every` has no layer to thaw; give a number or `all`",
+    ),
+    "thawing from an open number": (
+        BASE + "freeze: {layers: auto, thaw_every: 1}\n",
+        "freeze.layers: with `thaw_every`, say where it begins: give a number or `all`",
+    ),
+    "thawing in an adaptation": (
+        BASE + "adapt: {texts: task, freeze: {layers: 1, thaw_every: 1}}\n",
+        "adapt.freeze.thaw_every: unknown key `thaw_every`",
+    ),
+    "adaptation that leaves the number of layers open": (
+        BASE + "adapt: {texts: task, freeze: {layers: auto}}\n",
+        "adapt.freeze.layers: must be a whole number or `all`, not `auto`",
+    ),
+    "updates of layers that are frozen in every phase": (
+        BASE + "lora: {rank: 2}\ntrain: {phases: [{freeze: {layers: all}, epochs: 1}]}\n",
+        "r.yaml:4:1: lora: updates layers that are not frozen, and all layers are frozen in every phase; drop one of",
+    ),
+    "embeddings beside updates in a phase": (
+        BASE + "lora: {rank: 2}\ntrain: {phases: [{freeze: {embeddings: false}, epochs: 1}]}\n",
+        "train.phases[0].freeze.embeddings: with `lora` the embeddings keep their weights; leave it out",
+    ),
     # The name is a folder's
     "name with slash": (BASE + "name: a/b\n", "name: must be letters, digits, `.`, `_` and `-`"),
     "name that climbs": (BASE + "name: ..\n", "name: must be letters, digits"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from textxfer.training.observers import Observer
+from textxfer.training.observers import Observer, PhaseLog
 
 GOOD = ["the film was a delight", "we loved the room", "the cast was fine", "a delight, the view and the breakfast"]
 BAD = ["a dull story told badly", "the soup came cold", "the waiter was rude", "no end in sight, dull and cold"]
@@ -109,12 +109,16 @@ class Watcher(Observer):
         self.steps: list[int] = []
         self.logs: list[Any] = []
         self.scores: list[tuple[int, Any, bool]] = []
+        self.phases: list[PhaseLog] = []
 
     def on_note(self, note: str) -> None:
         self.notes.append(note)
 
     def on_start(self, step: int, steps: int, examples_per_step: int) -> None:
         self._meet("on_start", step)
+
+    def on_phase(self, phase: PhaseLog) -> None:
+        self.phases.append(phase)
 
     def on_step(self, step: int) -> None:
         self.steps.append(step)
@@ -126,7 +130,8 @@ class Watcher(Observer):
 
     def on_scores(self, step: int, epoch: float, split: str, scores: Any, best: bool) -> None:
         self.scores.append((step, scores, best))
-        self._meet("on_scores", step)
+        if split == "validation":  # a signal for each split would be two, and the second stops at once
+            self._meet("on_scores", step)
 
     def _meet(self, event: str, step: int) -> None:
         if event == self.event and self.step in (None, step):

@@ -31,7 +31,7 @@ def built(checkpoint: Path, count: int = 24, **sections: Any) -> Training:
 def start(training: Training, **options: Any) -> None:
     encoded = training.network.encoded["train"]
     options = {"steps": 4, "learning_rate": 1e-3, "seed": 1} | options
-    contrast(training.model, training.frozen, encoded, make_accelerator("fp32"), **options)
+    contrast(training.model, training.frozen[0], encoded, make_accelerator("fp32"), **options)
 
 
 @pytest.mark.parametrize(("labels", "each"), [(2, 4), (3, 2), (4, 2), (9, 2)])
@@ -71,7 +71,7 @@ def test_a_label_with_one_row_pairs_it_with_itself() -> None:
 
 def test_the_loss_is_that_of_all_pairs(bert: Path) -> None:
     training = built(bert)
-    network = TextGroups(training.model, training.frozen, training.network.encoded["train"])
+    network = TextGroups(training.model, training.frozen[0], training.network.encoded["train"])
     indices = np.array([3, 4, 9])
     batch = network.batch("train", indices, "cpu", 7)
     vectors = torch.randn(24, 5, generator=torch.Generator().manual_seed(0))

@@ -107,6 +107,24 @@ def test_moments_that_are_there_stay() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
+def test_what_rests_has_no_moments_made() -> None:
+    weight, resting = torch.nn.Parameter(torch.randn(3)), torch.nn.Parameter(torch.randn(3), requires_grad=False)
+    optimizer = torch.optim.AdamW([weight, resting], lr=0.1)
+    graphs._make_states(optimizer)
+    assert weight in optimizer.state
+    assert resting not in optimizer.state
+
+
+def test_a_phase_without_graphs_has_a_plain_rate_again() -> None:
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.randn(3))], lr=0.1)
+    graphs.make_replayable(optimizer, torch.device("cpu"))
+    graphs.make_plain(optimizer)
+    [group] = optimizer.param_groups
+    assert isinstance(group["lr"], float)
+    assert group["lr"] == pytest.approx(0.1)
+    assert group["capturable"] is False
+
+
 def test_a_rate_that_is_a_tensor_is_set_in_place() -> None:
     weight = torch.nn.Parameter(torch.randn(3))
     optimizer = torch.optim.AdamW([weight], lr=0.1)

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.unit.training.helpers import Watcher, assert_same_weights, log, rows, splits, weights
 from textxfer.errors import RecipeError, TrainingDiverged
+from textxfer.recipe.loading import load_recipe
 from textxfer.run import RunResult, run_recipe
+from textxfer.training.assemble import assemble, prepare
+from textxfer.training.precision import make_accelerator
 from textxfer.training.step import Stepper, Taken
 
 Small = Callable[..., dict[str, Any]]
@@ -187,6 +191,20 @@ def test_bf16_on_the_cpu_trains(small: Small) -> None:
     theirs = [line["loss"] for line in log(fp32.folder) if "split" not in line]
     assert losses != theirs
     assert losses[0] == pytest.approx(theirs[0], abs=0.02)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_evaluations_have_no_dropout(small: Small, precision: Any, layers: int) -> None:
+    recipe = load_recipe(small(train={"dropout": 0.5}, freeze={"layers": layers}), rows_given=True)
+    training = assemble(prepare(recipe, splits()), make_accelerator(precision))
+    stepper = training.start(True).stepper
+    before = training.judge("validation")
+    stepper.gradients(np.arange(8), 0)  # in training mode, and without a step
+    for _ in range(2):
+        again = training.judge("validation")
+        assert again.scores.loss == before.scores.loss
+        assert np.array_equal(again.predictions.probabilities, before.predictions.probabilities)  # type: ignore[arg-type]
 
 
 def test_fp16_without_a_gpu_is_refused(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from textxfer.errors import OutputError
 from textxfer.modeling.freezing import Frozen, PartSize
 from textxfer.records import Scores
 from textxfer.run import run_recipe
-from textxfer.training.observers import Console, JsonLines, Observer, StepLog, duration
+from textxfer.training.observers import Console, JsonLines, Observer, PhaseLog, StepLog, duration
 
 FROZEN = Frozen((), (PartSize("embeddings", 0, 12_345), PartSize("head", 34, 34)), 0, True)
 
@@ -204,3 +204,17 @@ def test_a_log_that_cannot_be_written_is_named(path: Path) -> None:
     path.mkdir()
     with pytest.raises(OutputError, match=r"log\.jsonl: cannot be written: Is a directory"):
         JsonLines(path).on_log(step_log(2))
+
+
+def test_phases_are_told_and_stand_in_the_log(tmp_path: Path) -> None:
+    stream, lines = io.StringIO(), JsonLines(tmp_path / "log.jsonl")
+    for observer in (Console(stream), lines):
+        observer.on_start(0, 40, 8)
+        observer.on_log(step_log(4))
+        observer.on_phase(PhaseLog(2, 3, 5, 12, 2e-5, FROZEN))
+        observer.on_log(step_log(8))
+        observer.on_scores(8, 0.8, "validation", Scores({"accuracy": 0.75}, 8, {}), True)
+    assert stream.getvalue().splitlines()[1] == (
+        "phase 2 of 3, up to step 12: 34 of 12,379 parameters are trained, at a rate of 2e-05 at most"
+    )
+    assert [json.loads(line).get("phase") for line in lines.path.read_text().splitlines()] == [None, 2, 2]

@@ -89,10 +89,10 @@ def test_a_step_moves_each_part_by_its_rate(bert: Path) -> None:
 
 
 def test_which_rates_apply_is_said(bert: Path) -> None:
-    [note] = [n for n in ready(bert, rows(32), train={"layer_decay": 0.5}).training.notes if "learning rates" in n]
+    [note] = [n for n in ready(bert, rows(32), train={"layer_decay": 0.5}).notes if "learning rates" in n]
     assert note == ("highest learning rates: embeddings 1.25e-04, layer 0 2.50e-04, layer 1 5.00e-04, head 1.00e-03")
-    assert not [n for n in ready(bert, rows(32)).training.notes if "learning rates" in n]
-    frozen = ready(bert, rows(32), train={"layer_decay": 0.5}, freeze={"layers": 1}).training.notes
+    assert not [n for n in ready(bert, rows(32)).notes if "learning rates" in n]
+    frozen = ready(bert, rows(32), train={"layer_decay": 0.5}, freeze={"layers": 1}).notes
     assert "highest learning rates: layer 1 5.00e-04, head 1.00e-03" in frozen
 
 

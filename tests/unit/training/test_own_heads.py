@@ -101,7 +101,7 @@ def test_layers_and_head_learn_at_rates_of_their_own(bert: Path) -> None:
     training = assembled(bert, head=MLP, train={"layer_decay": 0.5, "head_learning_rate": 1e-2})
     assert (
         "highest learning rates: embeddings 1.25e-04, layer 0 2.50e-04, layer 1 5.00e-04, head 1.00e-02"
-        in training.notes
+        in training.start(True).notes
     )
 
 

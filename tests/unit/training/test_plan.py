@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textxfer.training.plan import Plan
+from textxfer.training.plan import Phase, Plan
 
 
 def plan(count: int = 10, **options: Any) -> Plan:
@@ -100,3 +100,24 @@ def test_it_logs_when_told_and_after_the_last_step() -> None:
 def test_rates_are_shares_of_the_highest() -> None:
     made = plan(learning_rate=0.5, warmup_ratio=0.5, schedule="constant")
     assert [made.rate(step) for step in range(6)] == pytest.approx([0.5 / 3, 1 / 3, 0.5, 0.5, 0.5, 0.5])
+
+
+PHASES = (Phase(0, 9.0, "all"), Phase(2, 1.0, 1), Phase(4, 0.5))
+
+
+def test_a_plan_of_phases() -> None:
+    made = plan(phases=PHASES, warmup_ratio=0.0, learning_rate=7.0, epochs=99, max_steps=1)
+    assert made.steps == len(list(made.batches(0))) == 6
+    assert [made.phase(step) for step in range(8)] == [1, 1, 2, 2, 2, 2, 2, 2]
+    assert [made.first_step(number) for number in range(3)] == [0, 0, 2]
+    assert [made.rate(step) for step in range(6)] == pytest.approx([1.0, 0.5, 0.5, 0.375, 0.25, 0.125])
+    assert made.of_phase(2).steps == 4
+
+
+def test_phases_end_with_an_evaluation_and_a_line_of_the_log() -> None:
+    made = plan(phases=PHASES, log_every=4)
+    assert when(made, "evaluates_after") == [2, 3, 6]
+    assert when(made, "logs_after") == [0, 2, 4, 6]
+    assert made.evaluations == 3
+    assert plan(phases=(Phase(0, 1.0, "all"),)).steps == 0
+    assert plan(phases=(Phase(0, 1.0, "all"),)).evaluations == 0

@@ -44,6 +44,7 @@ SEEN_ELSEWHERE = {
     "seeds": "test_seeds.py",
     "trackers": "test_seeds.py",
     "cuda_graphs": "test_training_on_gpu.py",
+    "phases": "test_phases.py",
     "prefix_cache": "test_frozen_layers_are_computed_once_unless_it_is_off",
 }
 

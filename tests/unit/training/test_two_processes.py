@@ -17,7 +17,7 @@ import torch
 
 from tests.unit.training.helpers import rows
 from tests.unit.training.plain import span_loss
-from tests.unit.training.steps import RATE, ready
+from tests.unit.training.steps import RATE, ready, train_through
 from tests.unit.training.test_step import ALL, assert_same_step, plain, plain_step, without_validation
 
 ROOT = Path(__file__).parents[3]
@@ -79,6 +79,14 @@ def evaluation_jobs(bert: Path) -> list[dict[str, Any]]:
     return jobs
 
 
+def phases_job(bert: Path) -> dict[str, Any]:
+    """Gives a run whose layers thaw, with stored states before and after, and are frozen again."""
+    layers = [("all", 2), (1, 3), (0, 2), (1, 2)]
+    phases = [{"freeze": {"layers": count}, "steps": steps} for count, steps in layers]
+    sections = without_validation(train={"batch_size": 24, "phases": phases})
+    return {"name": "phases", "checkpoint": str(bert), "rows": rows(32), "sections": sections}
+
+
 @pytest.fixture(scope="module")
 def jobs(checkpoints: Callable[[str], Path], bert: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """All jobs, done."""
@@ -88,10 +96,12 @@ def jobs(checkpoints: Callable[[str], Path], bert: Path, tmp_path_factory: pytes
     reviewed.write_text("id,weight\ntrain-1,0.2\ntrain-4,0.5\ntrain-30,0.1\n")
     few = {"name": "few_rows", "checkpoint": str(bert), "rows": rows(24), "contrastive": CONTRASTIVE, "sections": FEW}
     made = {"steps": step_jobs(checkpoints, questions, reviewed), "evaluations": evaluation_jobs(bert), "few_rows": few}
+    made["phases"] = phases_job(bert)
     (folder / "jobs.json").write_text(json.dumps(made))
     done = torchrun(str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json"), str(folder))
     assert done.returncode == 0, done.stderr
-    return {"folder": folder} | {job["name"]: job for job in (*made["steps"], *made["evaluations"], few)}
+    told = (*made["steps"], *made["evaluations"], few, made["phases"])
+    return {"folder": folder} | {job["name"]: job for job in told}
 
 
 def many_questions() -> list[dict[str, Any]]:
@@ -143,6 +153,15 @@ def test_two_processes_make_a_plain_question_answering_step(jobs: dict[str, Any]
 def test_weights_are_bit_identical_on_both(jobs: dict[str, Any], name: str) -> None:
     one, other = seen(jobs, name)
     assert all(one["weights"][key].equal(other["weights"][key]) for key in one["weights"])
+
+
+@pytest.mark.slow
+def test_two_processes_go_through_the_phases_of_one(jobs: dict[str, Any]) -> None:
+    job = jobs["phases"]
+    alone = train_through(ready(Path(job["checkpoint"]), job["rows"], without=("epochs",), **job["sections"]))[-1]
+    one, other = seen(jobs, "phases")
+    assert all(value.equal(other[name]) for name, value in one.items())
+    assert all(torch.allclose(value, one[name], atol=1e-5) for name, value in alone.items())
 
 
 @pytest.mark.slow

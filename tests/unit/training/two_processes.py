@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.unit.training.steps import our_step, ready
+from tests.unit.training.steps import our_step, ready, train_through
 from textxfer.errors import OutputError
 from textxfer.run import leave
 from textxfer.training import roads
@@ -54,6 +54,12 @@ def few_rows(job: dict[str, Any], write: Write) -> None:
     run = ready(Path(job["checkpoint"]), job["rows"], small_data=job["contrastive"], **job["sections"])
     weights = {name: value.detach().clone() for name, value in run.training.model.named_parameters()}
     write(job["name"], {"road": road, "weights": weights})
+
+
+def phases(job: dict[str, Any], write: Write) -> None:
+    """Takes all steps of a run of several phases."""
+    run = ready(Path(job["checkpoint"]), job["rows"], without=("epochs",), **job["sections"])
+    write(job["name"], train_through(run)[-1])
 
 
 def stop(write: Write) -> None:
@@ -97,6 +103,7 @@ def main() -> None:
     steps(jobs["steps"], write)
     evaluations(jobs["evaluations"], write)
     few_rows(jobs["few_rows"], write)
+    phases(jobs["phases"], write)
     stop(write)
     failure(write)
     leave(0)
