@@ -158,7 +158,10 @@ class Job:
             return None
         lines = self.keeper.folder.read_lines("log.jsonl")
         greater = best.sign > 0
-        return diagnose(lines, best.select_by, self.keeper.progress.best_step, greater_is_better=greater)
+        validation = self.prepared.rows.splits.validation
+        rows = len(validation) if validation is not None else None
+        step = self.keeper.progress.best_step
+        return diagnose(lines, best.select_by, step, rows=rows, greater_is_better=greater)
 
     def _write(self, conclusion: Conclusion, metrics: Mapping[str, Any], updates: Updates | None) -> None:
         from textxfer.evaluation.verdict import with_texts

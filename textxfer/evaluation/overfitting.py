@@ -8,6 +8,8 @@ from typing import Any
 
 NOISE = 0.02
 """A difference of scores below this says nothing."""
+CHANGES = 0.1
+"""Share of validation rows that are predicted otherwise from one evaluation to another, as a rule."""
 WIDE = 0.10
 """A gap between training rows and validation that is worth a word."""
 RISE = 1.10
@@ -37,7 +39,12 @@ class Overfitting:
 
 
 def diagnose(
-    lines: Iterable[Mapping[str, Any]], select_by: str, best_step: int, *, greater_is_better: bool = True
+    lines: Iterable[Mapping[str, Any]],
+    select_by: str,
+    best_step: int,
+    *,
+    rows: int | None = None,
+    greater_is_better: bool = True,
 ) -> Overfitting | None:
     """Reads the curves of a run.
 
@@ -46,6 +53,7 @@ def diagnose(
             over.
         select_by: The metric that chose the weights.
         best_step: The step whose weights were kept.
+        rows: Of validation: by chance alone, few rows make a score go up and down; None where they are many.
         greater_is_better: Whether more of the metric is better.
 
     Returns:
@@ -62,7 +70,7 @@ def diagnose(
     losses = [line["loss"] for line in validation if line.get("loss") is not None]
     rise = losses[-1] / min(losses) if losses and min(losses) > 0 else None
     fallen = sign * (at_best[0][select_by] - validation[-1][select_by])
-    sentence = _sentence(validation, at_best[0], seen[0] if seen else None, gap, rise, fallen)
+    sentence = _sentence(validation, at_best[0], seen[0] if seen else None, gap, rise, fallen, _noise(rows))
     return Overfitting(sentence, float(at_best[0]["epoch"]), gap, rise)
 
 
@@ -73,11 +81,17 @@ def _sentence(
     gap: float | None,
     rise: float | None,
     fallen: float,
+    noise: float,
 ) -> str:
-    epoch = f"epoch {best['epoch']:g}"
+    epoch = f"epoch {best['epoch']:.2g}"
     if len(validation) == 1:
         return "One evaluation only: no curve to judge; train longer, or set train.evaluate_every to a number of steps."
-    if fallen > NOISE:
+    if fallen > noise and best["step"] == 0:
+        return (
+            f"Validation was best before the first step and then fell by {fallen:.3f}: training did not help. The "
+            "weights of the start were kept; try a smaller train.learning_rate, more steps, or freeze.layers."
+        )
+    if fallen > noise:
         return (
             f"Validation was best after {epoch} and then fell by {fallen:.3f}: the model overfits. The weights of "
             f"{epoch} were kept; try fewer epochs, a smaller train.learning_rate, train.patience, or freeze.layers."
@@ -95,6 +109,11 @@ def _sentence(
     if best is validation[-1] and fallen == 0 and _still_rising(validation, best, on_train):
         return f"Validation was still rising at the end ({epoch}): more epochs may help."
     return f"No sign of overfitting: validation was best after {epoch}, and training rows score about the same."
+
+
+def _noise(rows: int | None) -> float:
+    """Gives the fall of a score that says nothing: a standard deviation of the difference on so many rows, or more."""
+    return NOISE if not rows else max(NOISE, (CHANGES / rows) ** 0.5)
 
 
 def _still_rising(validation: list[Mapping[str, Any]], best: Mapping[str, Any], on_train: float | None) -> bool:

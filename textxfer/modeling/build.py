@@ -251,7 +251,9 @@ def _why_dropped(
 ) -> str | None:
     """Gives why a head that the checkpoint brings must not be kept, though its weights may have the right names."""
     if checkpoint.head is not None and not _same(checkpoint.head, head):
-        return f"it is {_described(checkpoint.head)}, not {_described(head)}"
+        own = checkpoint.head
+        keeps = f"; `head: {own.name}` with its options keeps it" if own is not None else ""
+        return f"it is {_described(own)}, not {_described(head)}{keeps}"
     if checkpoint.architecture != architecture and checkpoint.architecture.endswith(TASK_HEADS):
         return f"it is of a {checkpoint.architecture}"
     known = checkpoint.label_names

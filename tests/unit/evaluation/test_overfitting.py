@@ -53,3 +53,28 @@ def test_a_metric_that_should_be_small_is_read_the_other_way_round() -> None:
 
 def test_no_evaluation_no_word() -> None:
     assert diagnose([{"step": 1, "loss": 0.5}], "accuracy", 1) is None
+
+
+@pytest.mark.parametrize(("rows", "words"), [(36, "No sign of overfitting"), (500, "then fell by 0.029")])
+def test_a_row_more_or_less_of_few_is_no_overfitting(rows: int, words: str) -> None:
+    found = diagnose(curves([0.75, 0.833, 0.804], [0.8, 0.85, 0.86]), "accuracy", 20, rows=rows)
+    assert found is not None
+    assert words in found.sentence
+
+
+def test_a_start_that_training_does_not_better_is_not_called_overfitting() -> None:
+    lines = [{"step": step, "epoch": step / 11, "split": "validation", "accuracy": 0.9 - step / 50} for step in (0, 4)]
+    found = diagnose(lines, "accuracy", 0)
+    assert found is not None
+    assert "best before the first step" in found.sentence
+    assert "overfit" not in found.sentence
+
+
+def test_an_epoch_is_rounded() -> None:
+    lines = [
+        {"step": step, "epoch": step / 11, "split": "validation", "accuracy": step / 10, "loss": 1 / (step + 1)}
+        for step in (1, 8)
+    ]
+    found = diagnose(lines, "accuracy", 8)
+    assert found is not None
+    assert "(epoch 0.73)" in found.sentence

@@ -199,6 +199,7 @@ def test_a_further_run_with_another_head_says_what_is_dropped(head: str, named: 
         f"it is `mlp` (pooling cls, hidden [8], activation gelu), not {'the native one' if head == 'native' else ''}"
         in note
     )
+    assert "`head: mlp` with its options keeps it" in note
 
 
 def test_a_frozen_backbone_with_a_kept_head_takes_steps(run: Any) -> None:
