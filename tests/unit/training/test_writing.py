@@ -97,10 +97,11 @@ def test_plain_transformers_writes_what_it_learnt(learnt: Any) -> None:
 
     stock = transformers.AutoModelForSeq2SeqLM.from_pretrained(learnt.model)
     tokenizer = transformers.AutoTokenizer.from_pretrained(learnt.model)
-    texts = ["sentiment: the cast was fine", "sentiment: no end in sight, dull and cold"]
-    written = stock.generate(**tokenizer(texts, padding=True, return_tensors="pt"), max_new_tokens=32)
+    texts = ["the cast was fine", "no end in sight, dull and cold", *(row["text"] for row in reviews()[:6])]
+    asked = tokenizer([f"sentiment: {text}" for text in texts], padding=True, return_tensors="pt")
+    written = stock.generate(**asked, max_new_tokens=32)
     found = [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
-    assert found == ["the film was fine", "the film was dull"]
+    assert found == [WORDS[said["label"]] for said in textxfer.pipeline(learnt.model)(texts)]  # type: ignore[operator]
 
 
 def test_a_later_run_goes_on_from_it(learnt: Any, t5: Path, tmp_path: Path) -> None:
