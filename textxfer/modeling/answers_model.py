@@ -6,7 +6,6 @@ Letters in shapes: B texts, T tokens of the longest, L tokens of the longest ans
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from textxfer.modeling.build import Built
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.language_model import shifted
 from textxfer.modeling.quiet import quiet_transformers
-from textxfer.modeling.writer import MOST_LOGITS, build_writer, save_writer
+from textxfer.modeling.writer import MOST_LOGITS, Writer, build_writer
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Written(ModelOutput):  # type: ignore[misc]
     null: torch.Tensor | None = None
 
 
-class AnswersModel(nn.Module):
+class AnswersModel(Writer):
     """Writes greedily, one token at least; while it trains it foretells references only.
 
     Args:
@@ -45,26 +44,9 @@ class AnswersModel(nn.Module):
         longest: Most tokens of an answer, its end token counted.
     """
 
-    base_model_prefix = "model"
-
     def __init__(self, model: Any, longest: int) -> None:
-        super().__init__()
-        self.model, self.longest = model, longest
-
-    @property
-    def stock(self) -> Any:
-        """The stock model, as plain transformers loads it."""
-        return self.model
-
-    @property
-    def config(self) -> Any:
-        """The stock model's."""
-        return self.model.config
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.model.parameters()).device
+        super().__init__(model)
+        self.longest = longest
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, references: torch.Tensor | None = None
@@ -119,10 +101,6 @@ class AnswersModel(nn.Module):
         scores = each.masked_fill(after_end, 0).sum(dim=1).exp()
         wide = nn.functional.pad(tokens, (0, self.longest - tokens.shape[1]), value=self.config.pad_token_id)
         return wide, scores, shares[:, 0, end].exp()
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Saves the stock model, and what must be known to use it like this."""
-        save_writer(self.model, folder, {})
 
 
 def build_answers(checkpoint: Checkpoint, longest: int, *, dropout: float | None = None, seed: int = 0) -> Built:

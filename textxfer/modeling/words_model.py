@@ -23,16 +23,14 @@ from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.label_words import LabelWords
 from textxfer.modeling.language_model import token_losses
 from textxfer.modeling.word_tree import grow
-from textxfer.modeling.writer import MOST_LOGITS, build_writer, save_writer
+from textxfer.modeling.writer import MOST_LOGITS, Writer, build_writer
 from textxfer.records import UNPREDICTED
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from textxfer.records import Batch
 
 
-class WordsModel(nn.Module):
+class WordsModel(Writer):
     """Gives log P(words | text) of every label, divided by a temperature, as logits; called like a stock classifier.
 
     Args:
@@ -41,14 +39,13 @@ class WordsModel(nn.Module):
         temperature: Divides the logits; it cannot be folded into weights, since no layer gives the logits.
     """
 
-    base_model_prefix = "model"
     read: torch.Tensor
     written: torch.Tensor
     places: torch.Tensor
 
     def __init__(self, model: Any, words: LabelWords, temperature: float = 1.0) -> None:
-        super().__init__()
-        self.model, self.words, self.temperature = model, words, temperature
+        super().__init__(model)
+        self.words, self.temperature = words, temperature
         start = model.config.decoder_start_token_id
         groups, trees = zip(*grow(words.tokens, start), strict=True)
         self.trees = nn.ModuleList(trees)
@@ -58,21 +55,6 @@ class WordsModel(nn.Module):
         places = torch.tensor([place for group in groups for place in group]).argsort()
         for name, values in (("read", torch.tensor(read)), ("written", torch.tensor(written)), ("places", places)):
             self.register_buffer(name, values, persistent=False)
-
-    @property
-    def stock(self) -> Any:
-        """The stock model, as plain transformers loads it."""
-        return self.model
-
-    @property
-    def config(self) -> Any:
-        """The stock model's."""
-        return self.model.config
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.model.parameters()).device
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, references: torch.Tensor | None = None
@@ -117,14 +99,10 @@ class WordsModel(nn.Module):
         return torch.cat(found)
 
     def settings(self) -> dict[str, Any]:
-        """Gives what must be known to use the stock model like this; goes into config.json under `textxfer`."""
+        """Gives the labels' words and the temperature; see `Writer.settings`."""
         id2label = self.config.id2label
         words = {id2label[number]: text for number, text in enumerate(self.words.texts)}
         return {"words": words, "temperature": self.temperature}
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Saves the stock model, and what must be known to use it like this."""
-        save_writer(self.model, folder, self.settings())
 
 
 def build_words(

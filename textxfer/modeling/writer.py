@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import nn
 
 from textxfer.labels import LabelSet
 from textxfer.modeling.build import Built, build
@@ -14,6 +16,48 @@ from textxfer.section import TEXT2TEXT
 AUTO_CLASS = "AutoModelForSeq2SeqLM"
 MOST_LOGITS = 1 << 25
 """Of all tokens of the vocabulary, that are held at a time where nothing is trained: 128 MiB in fp32."""
+
+
+class Writer(nn.Module):
+    """A stock model that writes, used for a task; it is treated like a stock model where it says no more than that.
+
+    Args:
+        model: Stock, with its language-model head; it is what is trained and saved.
+    """
+
+    base_model_prefix = "model"
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def stock(self) -> Any:
+        """The stock model, as plain transformers loads it."""
+        return self.model
+
+    @property
+    def config(self) -> Any:
+        """The stock model's."""
+        return self.model.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def settings(self) -> dict[str, Any]:
+        """Gives what must be known to use the stock model like this; goes into config.json under `textxfer`."""
+        return {}
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Saves the stock model, and what must be known to use it like this.
+
+        Its config has what the task must know already, as `modeling.saving` puts it there.
+        """
+        known = getattr(self.config, "textxfer", {})
+        self.config.textxfer = {**known, "head": TEXT2TEXT, **self.settings()}
+        self.model.save_pretrained(folder)
 
 
 def build_writer(
@@ -34,16 +78,3 @@ def build_writer(
     stock: Any = built.model
     stock.config.use_cache = True  # which `build` takes for no use, since no other head has a model write
     return built
-
-
-def save_writer(stock: Any, folder: Path, settings: Mapping[str, Any]) -> None:
-    """Saves a stock model that writes, with what must be known to use it for its task.
-
-    Args:
-        stock: Its config has what the task must know already, as `modeling.saving` puts it there.
-        folder: Where to.
-        settings: More of that.
-    """
-    known = getattr(stock.config, "textxfer", {})
-    stock.config.textxfer = {**known, "head": TEXT2TEXT, **settings}
-    stock.save_pretrained(folder)
