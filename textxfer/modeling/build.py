@@ -252,7 +252,7 @@ def _why_dropped(
     """Gives why a head that the checkpoint brings must not be kept, though its weights may have the right names."""
     if checkpoint.head is not None and not _same(checkpoint.head, head):
         own = checkpoint.head
-        keeps = f"; `head: {own.name}` with its options keeps it" if own is not None else ""
+        keeps = f"; `head: {own.name}` with its options keeps it" if own is not None and labels is not None else ""
         return f"it is {_described(own)}, not {_described(head)}{keeps}"
     if checkpoint.architecture != architecture and checkpoint.architecture.endswith(TASK_HEADS):
         return f"it is of a {checkpoint.architecture}"
