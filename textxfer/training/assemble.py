@@ -136,7 +136,7 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     recipe = settled(_as_done(recipe, rows, checkpoint), few=rows.few, kept=kept, rows=len(rows.splits.train))
     plan = _plan(recipe, encoded["train"], checkpoint, rows.labels)
     check_plan(recipe, plan, rows.splits)
-    rows = replace(rows, notes=(*rows.notes, *told(plan.phases)))
+    rows = replace(rows, notes=(*rows.notes, *told(plan)))
     return Prepared(recipe, rows, checkpoint, encoded, plan)
 
 

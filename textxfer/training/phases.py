@@ -81,17 +81,16 @@ def phases_of(recipe: Recipe, depth: int, steps_per_epoch: int, probed: bool) ->
     return tuple(_thawing(whole, depth, freeze.thaw_every, steps_per_epoch, probed))
 
 
-def told(phases: Sequence[Phase]) -> Iterator[str]:
+def told(plan: Plan) -> Iterator[str]:
     """Gives a line about each of several phases; none where there is one."""
-    first = 1
-    for number, phase in enumerate(phases if len(phases) > 1 else (), start=1):
-        head = f"phase {number} of {len(phases)}"
+    count = len(plan.phases)
+    for number, phase in enumerate(plan.phases if count > 1 else ()):
+        head, done = f"phase {number + 1} of {count}", plan.first_step(number)
         if phase.steps == 0:
             yield f"{head} takes no step: with the backbone frozen, the head's probe is the answer"
         else:
-            last = first + phase.steps - 1
-            yield f"{head}: steps {first:,} to {last:,}, {phase.frozen_in_words}, rate up to {phase.learning_rate:g}"
-        first += phase.steps
+            span = f"steps {done + 1:,} to {done + phase.steps:,}"
+            yield f"{head}: {span}, {phase.frozen_in_words}, rate up to {phase.learning_rate:g}"
 
 
 def freezes_of(phases: Sequence[Phase]) -> list[tuple[int | Literal["all"], bool | None]]:
