@@ -16,6 +16,7 @@ from common.rounds import Run, take_turns
 
 COLUMNS = ("system", "accuracy", "macro F1", "each seed", "perplexity before", "after", "adapt s", "train s")
 WITHOUT, TASK, DOMAIN = "without", "adapted to the films (training texts)", "adapted to products (unlabelled texts)"
+SYSTEMS = {"without": WITHOUT, "films": TASK, "products": DOMAIN}
 
 
 def main() -> None:
@@ -32,6 +33,7 @@ def main() -> None:
     print(f"{films.name}: {len(films.train)} train; product_reviews: {len(products)} test rows; {texts.name}")
     report = Report("adaptation", arguments, COLUMNS)
     places = {WITHOUT: None, TASK: "task", DOMAIN: str(texts)}
+    places = {name: place for name, place in places.items() if name in map(SYSTEMS.get, arguments.systems)}
     with tempfile.TemporaryDirectory() as folder:
 
         def system(place: str | None) -> Any:
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder with movie_reviews (train.csv, validation.csv) and product_reviews (test.csv, unlabeled.txt)",
     )
     parser.add_argument("--rows", type=int, default=0, help="first training rows; 0 takes all")
+    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), help="which to run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of training and of adaptation")
     parser.add_argument("--epochs", type=int, default=3, help="of training")
     parser.add_argument("--adapt-epochs", type=int, default=10, help="passes over the unlabelled texts")
@@ -66,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--results", type=Path, default=Path(__file__).parent / "results", help="folder for the dated JSON"
     )
+    parser.add_argument("--into", type=Path, help="JSON of an earlier run that this run's lines are added to")
     return parser
 
 

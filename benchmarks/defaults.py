@@ -21,6 +21,9 @@ WAYS: dict[str, list[str]] = {
     "probe, 2e-5": ["head.start=probe", "train.learning_rate=2e-5"],
     "probe, 5e-5": ["head.start=probe", "train.learning_rate=5e-5"],
     "probe, 1e-4": ["head.start=probe", "train.learning_rate=1e-4"],
+    "probe, 2e-4": ["head.start=probe", "train.learning_rate=2e-4"],
+    "probe, 1e-4, decay 0.9": ["train.learning_rate=1e-4", "train.layer_decay=0.9"],
+    "probe, 2e-4, decay 0.9": ["train.learning_rate=2e-4", "train.layer_decay=0.9"],
     "probe, 1e-4, 5 epochs": ["head.start=probe", "train.learning_rate=1e-4", "train.epochs=5"],
 }
 """What each way says of the recipe beyond checkpoint, dataset and task."""

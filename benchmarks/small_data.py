@@ -24,18 +24,20 @@ def main() -> None:
     """Trains on every draw of every cell with each system, and shows mean and standard deviation."""
     parser = make_parser(__doc__ or "", peers=False, rows=False)
     parser.add_argument("--draws", type=int, default=10, help="draws of training rows in each cell")
+    parser.add_argument("--first-draw", type=int, default=0, help="number of the first: a long table in pieces")
     parser.add_argument("--rows-per-class", type=int, nargs="+", default=[8, 16, 64], help="rows of each label")
     parser.add_argument("--road", nargs="*", default=["auto"], help="values of `small_data`; none: the peers alone")
     parser.add_argument("--peers", nargs="*", choices=["setfit"], default=["setfit"])
     parser.add_argument(
         "--setfit-steps", type=int, default=600, help="steps of SetFit at most, where its pairs would make more; 0: all"
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what trains, for every system")
     parser.add_argument("--test-rows", type=int, default=500, help="test rows that judge, always the same; 0: all")
     parser.set_defaults(sets=["sst2", "tweet_emotion", "ag_news", "banking77"])
     arguments = parser.parse_args()
     if "setfit" in arguments.peers and not machine.is_installed("setfit"):
         raise SystemExit("setfit is not installed; `--peers` without a name leaves it out")
-    report = Report("small_data", arguments, COLUMNS)
+    report = Report("small_data", arguments, COLUMNS, device=arguments.device)
     for name in arguments.sets:
         texts = load_set(arguments.data, name, 0)
         print(texts)
@@ -49,14 +51,16 @@ def _cell(texts: TextSet, rows: int, arguments: argparse.Namespace, report: Repo
         raise SystemExit(f"{texts.name}: has no test split")
     test = list(texts.test)
     random.Random(0).shuffle(test)
+    seeds = range(arguments.first_draw, arguments.first_draw + arguments.draws)
     settings: dict[str, Any] = {
+        "seeds": list(seeds),
         "checkpoint": locate(arguments.checkpoint),
-        "draws": [draw(texts, rows, seed) for seed in range(arguments.draws)],
+        "draws": [draw(texts, rows, seed) for seed in seeds],
         "test": test[: arguments.test_rows or None],
     }
     first: list[float] = []
     for system, job, own in _systems(settings["draws"][0], arguments):
-        runs: list[Run] = call(job, arguments.threads, **settings, **own)["runs"]
+        runs: list[Run] = call(job, arguments.threads, arguments.device, **settings, **own)["runs"]
         seconds = [run["seconds"] for run in runs]
         first = first or seconds
         cells = [_spread([run[metric] for run in runs]) for metric in ("accuracy", "macro_f1")]
@@ -74,7 +78,7 @@ def _systems(rows: Rows, arguments: argparse.Namespace) -> list[tuple[str, str, 
     ]
     if "setfit" in arguments.peers:
         whole, most = setfit_steps(rows), arguments.setfit_steps
-        systems.append(("setfit", "common.few:setfit", {"steps": most if 0 < most < whole else None}))
+        systems.append(("setfit", "common.few:setfit", {"steps": most if 0 < most < whole else None, "on": arguments.device}))
     return systems
 
 

@@ -17,12 +17,12 @@ MAX_LENGTH = 128
 PAIRS_A_STEP = 16
 
 
-def textxfer(checkpoint: str, draws: list[Rows], test: Rows, *, road: str) -> dict[str, Any]:
+def textxfer(checkpoint: str, seeds: list[int], draws: list[Rows], test: Rows, *, road: str) -> dict[str, Any]:
     """Runs a recipe that says `small_data: ROAD`, or nothing where that is `auto`."""
     from textxfer import run_recipe
 
     runs = []
-    for seed, train in enumerate(draws):
+    for seed, train in zip(seeds, draws, strict=True):
         with tempfile.TemporaryDirectory() as folder:
             recipe: dict[str, Any] = {
                 "name": "run",
@@ -39,11 +39,13 @@ def textxfer(checkpoint: str, draws: list[Rows], test: Rows, *, road: str) -> di
         metrics = result.metrics
         scores = {name: metrics["test"][name] for name in ("accuracy", "macro_f1", "calibration_error")}
         seconds = metrics["timing"]["train_seconds"] + chosen["seconds"]
-        runs.append(scores | {"seconds": seconds, "how": chosen["road"], "choice": chosen})
+        runs.append(scores | {"seed": seed, "seconds": seconds, "how": chosen["road"], "choice": chosen})
     return {"runs": runs}
 
 
-def setfit(checkpoint: str, draws: list[Rows], test: Rows, *, steps: int | None) -> dict[str, Any]:
+def setfit(
+    checkpoint: str, seeds: list[int], draws: list[Rows], test: Rows, *, steps: int | None, on: str = "cpu"
+) -> dict[str, Any]:
     """Trains SetFit with its defaults; `steps` ends its contrastive phase, or None."""
     import time
 
@@ -53,9 +55,9 @@ def setfit(checkpoint: str, draws: list[Rows], test: Rows, *, steps: int | None)
 
     labels, runs = sorted({row["label"] for row in draws[0]}), []
     references = [labels.index(row["label"]) for row in test]
-    for seed, train in enumerate(draws):
+    for seed, train in zip(seeds, draws, strict=True):
         columns = {"text": [row["text"] for row in train], "label": [labels.index(row["label"]) for row in train]}
-        model = SetFitModel.from_pretrained(checkpoint, device="cpu")
+        model = SetFitModel.from_pretrained(checkpoint, device=on)
         with tempfile.TemporaryDirectory() as folder:
             options = TrainingArguments(
                 output_dir=folder,
@@ -76,7 +78,7 @@ def setfit(checkpoint: str, draws: list[Rows], test: Rows, *, steps: int | None)
         }
         whole = setfit_steps(train)
         how = f"{whole} steps" if steps is None else f"{steps} steps of {whole}"
-        runs.append(scores | {"seconds": seconds, "how": how})
+        runs.append(scores | {"seed": seed, "seconds": seconds, "how": how})
     return {"runs": runs}
 
 
