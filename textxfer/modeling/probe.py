@@ -28,6 +28,9 @@ NARROWEST = 1e-3
 """Least spread of a feature that is believed, as a share of the usual one; what varies less counts as constant."""
 SHARE_OF_SIZE = 0.1
 """Least spread of a feature that is believed, as a share of its root mean square."""
+WORTH_THREADS = 1e9
+"""Products of one pass over the features that are worth several threads: below, waiting for each other takes longer, and
+beside other work on the same cores a hundred times as long."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,14 @@ def logistic(inputs: Any, labels: np.ndarray, inverse_penalty: float, weights: n
         inverse_penalty: `C`.
         weights: What each example counts (N,).
     """
+    import numpy as np
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=inverse_penalty, max_iter=MOST_ITERATIONS)
-    with warnings.catch_warnings():
+    products = float(inputs.shape[0]) * inputs.shape[1] * len(np.unique(labels))
+    with threadpool_limits(1 if products < WORTH_THREADS else None), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the caller looks at `n_iter_`
         return model.fit(inputs, labels, sample_weight=weights)
 
