@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from textxfer.command_line import add_recipe_arguments
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Prints the ranking."""
+    """Prints the ranking; gives 1 where a checkpoint could not be ranked, and names it on standard error."""
     from textxfer.recipe.loading import load_recipe
     from textxfer.recipe.merging import place_of
 
@@ -45,10 +46,14 @@ def execute(arguments: argparse.Namespace) -> int:
         ranking = rank_checkpoints(recipe, rows, names, accelerator, pooling=arguments.pooling, between=between)
     if arguments.json:
         print(json.dumps(ranking.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print(*ranking.lines(), sep="\n")
+    if not ranking.failed:
         return 0
-    for line in ranking.lines():
-        print(line)
-    return 0
+    failed = ", ".join(each.checkpoint for each in ranking.failed)
+    sys.stdout.flush()
+    print(f"{len(ranking.failed)} of {len(names)} checkpoints could not be ranked: {failed}", file=sys.stderr)
+    return 1
 
 
 def _checkpoints(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:

@@ -29,8 +29,8 @@ NARROWEST = 1e-3
 SHARE_OF_SIZE = 0.1
 """Least spread of a feature that is believed, as a share of its root mean square."""
 WORTH_THREADS = 1e9
-"""Products of one pass over the features that are worth several threads: below, waiting for each other takes longer, and
-beside other work on the same cores a hundred times as long."""
+"""Products of one pass over the features that are worth several threads: below, waiting for each other takes longer,
+and beside other work on the same cores a hundred times as long."""
 
 
 @dataclass(frozen=True)

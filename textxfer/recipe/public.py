@@ -46,7 +46,7 @@ def hashes_of(recipe: Recipe) -> dict[str, str]:
     found: dict[str, str] = {}
     for field, path in named.items():
         with contextlib.suppress(OSError):  # what the run needs of it has been read; the rest may be out of reach
-            found |= {field: _sha256(Path(path))} if path is not None and os.path.isabs(path) else {}
+            found |= {field: content_hash(Path(path))} if path is not None and os.path.isabs(path) else {}
     return found
 
 
@@ -77,11 +77,11 @@ def public_text(resolved: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
     return HEAD + to_yaml(public_recipe(resolved, hashes))
 
 
-def _sha256(path: Path) -> str:
+def content_hash(path: Path) -> str:
     """Gives a file's hash; a folder's is that of a line for each file in it, by name."""
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file())
-        lines = (f"{_sha256(file)}  {file.name}\n" for file in files)
+        lines = (f"{content_hash(file)}  {file.name}\n" for file in files)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -29,8 +29,18 @@ def section(run: RunFiles) -> Section | None:
         leads.append(f"{depth['layers']} of {len(depth['curve']) - 1} layers are frozen: {depth['sentence']}.")
     if not leads:
         return None
-    reading = " ".join(_readings([part for part in (ranking, depth) if part], road))
+    reading = " ".join([*_seen(ranking), *_readings([part for part in (ranking, depth) if part], road)])
     return Section("choices", "What the run chose", blocks, " ".join(leads), reading)
+
+
+def _seen(ranking: Mapping[str, Any] | None) -> Iterator[str]:
+    """Says which checkpoints were trained on the rows already."""
+    for each in ranking["ranked"] if ranking else ():
+        if each.get("seen"):
+            yield (
+                f"* {public_name(each['checkpoint'])} {each['seen']}: its scores say more of what it remembers than of "
+                "how it suits these rows."
+            )
 
 
 def _readings(probed: Sequence[Mapping[str, Any]], road: Mapping[str, Any] | None) -> Iterator[str]:
@@ -69,7 +79,8 @@ def _ranking(ranked: Sequence[Mapping[str, Any]]) -> Table:
         Column("Parameters", "count"),
     ]
     keys = ("accuracy", "log_evidence", "h_score", "neighbours", "parameters")
-    rows = [(public_name(each["checkpoint"]), *(each[key] for key in keys)) for each in ranked]
+    names = (public_name(each["checkpoint"]) + (" *" if each.get("seen") else "") for each in ranked)
+    rows = [(name, *(each[key] for key in keys)) for name, each in zip(names, ranked, strict=True)]
     return Table("Checkpoints, the best first", columns, rows)
 
 

@@ -17,6 +17,7 @@ from textxfer.recipe.schema import relative_place
 from textxfer.training.assemble import check_fit
 from textxfer.training.looks import Look, Sample, Tell, draw_sample, look
 from textxfer.training.rows import Rows
+from textxfer.training.seen import OwnRows
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -46,6 +47,8 @@ class Ranked:
         layers: Of the backbone.
         tokens_per_word: Tokens that a word takes.
         fragments: Share of the words that are cut.
+        seen: How it was trained on the rows already ("was trained on this data set"), which flatters it; None where
+            nothing is known of it.
     """
 
     checkpoint: str
@@ -59,6 +62,21 @@ class Ranked:
     layers: int
     tokens_per_word: float
     fragments: float
+    seen: str | None = None
+
+    @property
+    def marked(self) -> str:
+        """Its name as tables show it, with a star where it was trained on the rows already."""
+        return self.checkpoint if self.seen is None else f"{self.checkpoint} *"
+
+    def warning(self, name: str) -> str | None:
+        """Says under which name what was found is not to be trusted, and what to do; None where nothing is known."""
+        if self.seen is None:
+            return None
+        return (
+            f"* {name} {self.seen}, so that its scores say more of what it remembers than of how it suits them; leave "
+            "it out, or rank on rows that it has not seen"
+        )
 
 
 @dataclass(frozen=True)
@@ -125,6 +143,7 @@ class Ranking:
         pooled = {"mean": "mean over tokens", "cls": "first token", "last": "last token"}[self.pooling]
         yield f"ranked on {self.rows:,} of {self.of:,} training rows, by the {pooled}, the mean of all layers:"
         yield from _table(self.ranked)
+        yield from filter(None, (each.warning(each.checkpoint) for each in self.ranked))
         for each in self.failed:
             yield f"not ranked: {each.reason}"
         yield _rule(self.tied, len(self.ranked))
@@ -159,7 +178,7 @@ def rank_checkpoints(
         CheckpointError: None of them can be ranked; a line for each.
         DataError: The rows do not have one label each, or are too few; no checkpoint is opened then.
     """
-    sample = draw_sample(rows)
+    sample, own = draw_sample(rows), OwnRows(recipe, rows.splits)
     found: list[tuple[Ranked, ProbeScore]] = []
     failed: list[Failed] = []
     for place, name in enumerate(names):
@@ -167,8 +186,9 @@ def rank_checkpoints(
         try:
             checkpoint = open_checkpoint(*id_and_revision(name))
             check_fit(recipe, checkpoint, rows)
-            seen = look(checkpoint, rows, sample, accelerator, pooling=pooling, layers="all", between=share)
-            found.append(_judged(name, checkpoint, seen, sample))
+            looked = look(checkpoint, rows, sample, accelerator, pooling=pooling, layers="all", between=share)
+            ranked, probe = _judged(name, checkpoint, looked, sample)
+            found.append((dataclasses.replace(ranked, seen=own.seen_by(checkpoint)), probe))
         except CheckpointError as error:
             failed.append(Failed(name, str(error)))
         except (RecipeError, MissingExtra) as error:
@@ -184,12 +204,12 @@ def rank_checkpoints(
     return Ranking(tuple(order), tied, tuple(failed), len(sample.labels), sample.of, pooling)
 
 
-def _judged(name: str, checkpoint: Checkpoint, seen: Look, sample: Sample) -> tuple[Ranked, ProbeScore]:
+def _judged(name: str, checkpoint: Checkpoint, looked: Look, sample: Sample) -> tuple[Ranked, ProbeScore]:
     from textxfer.data.words import word_cuts
     from textxfer.evaluation.probing import probe_score
     from textxfer.evaluation.transferability import h_score, log_evidence, neighbours_accuracy
 
-    vectors, labels = seen.vectors.mean(axis=1), sample.labels
+    vectors, labels = looked.vectors.mean(axis=1), sample.labels
     probe, variance = probe_score(vectors, labels), h_score(vectors, labels)
     cuts = word_cuts(checkpoint.tokenizer, sample.rows["text"][:])
     ranked = Ranked(
@@ -199,8 +219,8 @@ def _judged(name: str, checkpoint: Checkpoint, seen: Look, sample: Sample) -> tu
         log_evidence=log_evidence(vectors, labels),
         h_score=None if math.isnan(variance) else variance,
         neighbours=neighbours_accuracy(vectors, labels),
-        seconds=round(seen.seconds, 3),
-        parameters=seen.parameters,
+        seconds=round(looked.seconds, 3),
+        parameters=looked.parameters,
         layers=int(checkpoint.config.num_hidden_layers),
         tokens_per_word=cuts.tokens_per_word,
         fragments=cuts.fragments,
@@ -243,7 +263,7 @@ def _table(ranked: Sequence[Ranked]) -> Iterator[str]:
         variance = f"{each.h_score:.3f}" if each.h_score is not None else "-"
         lines.append(
             [
-                each.checkpoint,
+                each.marked,
                 f"{each.accuracy:.3f} +- {each.sd:.3f}",
                 f"{each.log_evidence:.3f}",
                 variance,

@@ -32,7 +32,8 @@ def places(
 
 def test_a_table_what_failed_and_the_line_to_use(shell: Shell, places: Path) -> None:
     code, out, err = shell("rank", "r.yaml", "--checkpoints", "a", "./b", "broken", "nowhere/at-all")
-    assert (code, err) == (0, "")
+    assert code == 1
+    assert err == f"2 of 4 checkpoints could not be ranked: {places / 'broken'}, nowhere/at-all\n"
     first, head, *lines = out.splitlines()
     assert first == "ranked on 32 of 32 training rows, by the mean over tokens, the mean of all layers:"
     columns = ("checkpoint", "probe", "LogME", "H-score", "kNN", "seconds", "parameters", "tokens/word", "cut words")
@@ -45,13 +46,16 @@ def test_a_table_what_failed_and_the_line_to_use(shell: Shell, places: Path) -> 
 
 
 def test_json_and_overrides_after_the_checkpoints(shell: Shell, places: Path) -> None:
-    code, out, _ = shell("rank", "r.yaml", "--json", "--checkpoints", "a", "b", "a", "dataset.limit=20")
-    assert code == 0
+    code, out, err = shell("rank", "r.yaml", "--json", "--checkpoints", "a", "b", "a", "dataset.limit=20")
+    assert (code, err) == (0, "")
     found = json.loads(out)
     assert found["of"] == 16
     assert len(found["ranked"]) == 2
     assert found["ranked"][0].keys() >= {"accuracy", "sd", "log_evidence", "h_score", "neighbours", "seconds"}
     assert found["failed"] == []
+    code, out, err = shell("rank", "r.yaml", "--json", "--checkpoints", "a", "broken")
+    assert (code, [each["checkpoint"] for each in json.loads(out)["failed"]]) == (1, [str(places / "broken")])
+    assert "1 of 2 checkpoints could not be ranked" in err
 
 
 def test_pooling_changes_the_scores(shell: Shell, places: Path) -> None:
@@ -81,7 +85,7 @@ def test_all_fail(shell: Shell, places: Path) -> None:
 def test_one_with_too_few_layers_fails(shell: Shell, places: Path) -> None:
     tiny.make_checkpoint(places / "deep", num_hidden_layers=3)
     code, out, _ = shell("rank", "r.yaml", "freeze.layers=3", "--checkpoints", "a", "deep")
-    assert code == 0
+    assert code == 1
     assert f"not ranked: {places / 'a'}: freeze.layers: is 3, but the checkpoint has 2 layers" in out
 
 
@@ -100,3 +104,20 @@ def test_check_looks_at_each(shell: Shell, places: Path) -> None:
     code, _, err = shell("check", "r.yaml", "checkpoint={auto: [./nowhere, ./neither]}")
     assert code == 2
     assert err.startswith("none of the checkpoints can be ranked:")
+
+
+def test_one_that_was_trained_on_the_rows_is_marked(shell: Shell, places: Path) -> None:
+    assert shell("run", "r.yaml", "name=before", "checkpoint=./a", "train.max_steps=1", "--quiet")[0] == 0
+    code, out, _ = shell("rank", "r.yaml", "--checkpoints", "a", "runs/before")
+    assert code == 0
+    before = str(places / "runs" / "before")
+    assert out.splitlines()[-1] in (f"checkpoint: {places / 'a'}", f"checkpoint: {before}")
+    assert [line for line in out.splitlines() if f"{before} * " in line]
+    [warning] = [line for line in out.splitlines() if line.startswith("* ")]
+    assert warning.startswith(f"* {before} was trained on these very rows, so that its scores say more of what it rem")
+    assert f"{places / 'a'} *" not in out
+    found = json.loads(shell("rank", "r.yaml", "--json", "--checkpoints", "a", "runs/before")[1])
+    assert {each["checkpoint"]: each["seen"] for each in found["ranked"]} == {
+        str(places / "a"): None,
+        before: "was trained on these very rows",
+    }

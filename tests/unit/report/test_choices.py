@@ -66,3 +66,13 @@ def test_one_of_both_and_none(report: Report, tmp_path: Path) -> None:
     words = report(tmp_path).words("choices")
     assert "2 of 3 layers are frozen" in words
     assert "ranked" not in words
+
+
+def test_a_checkpoint_that_was_trained_on_the_rows_is_marked(report: Report, tmp_path: Path) -> None:
+    write_json(tmp_path, "metrics.json", {"format": 1, "test": {"accuracy": 0.8}})
+    ranked = [RANKED[0] | {"seen": "was trained on this data set"}, RANKED[1] | {"seen": None}]
+    write_json(tmp_path, "choices.json", {"checkpoint": {"ranked": ranked, "rows": 1200}})
+    words = report(tmp_path).words("choices")
+    assert "first/one * 0.800" in words
+    assert "* first/one was trained on this data set: its scores say more of what it remembers" in words
+    assert "second/one 0.800" in words

@@ -72,6 +72,22 @@ def test_the_best_checkpoint_is_taken_and_the_run_repeats(two: list[str], tmp_pa
     assert_same_run(again.folder, result.folder)
 
 
+def test_a_checkpoint_that_was_trained_on_the_rows_is_told(bert: Path, tmp_path: Path) -> None:
+    runs, watcher = tmp_path / "runs", Watcher()
+    before = run_recipe(make_recipe(bert, runs, name="before", train={"max_steps": 1}), splits=splits()).folder
+    recipe = left_open([str(bert), str(before)], runs, train={"max_steps": 1})
+    result = run_recipe(recipe, splits=splits(), observers=[watcher])
+    [warning] = [note for note in watcher.notes if note.startswith("* ")]
+    assert warning.startswith(f"* {before} was trained on these very rows")
+    ranked = Chosen.read(result.folder).checkpoint
+    assert ranked is not None
+    assert {each.checkpoint: each.seen for each in ranked.ranked} == {
+        str(bert): None,
+        str(before): "was trained on these very rows",
+    }
+    assert "before *<" in (result.folder / "report.html").read_text()
+
+
 def test_only_training_rows_choose(two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     plain = ranking.draw_sample
