@@ -47,9 +47,7 @@ def snippets(facts: Facts) -> str:
         f"print(classify({text}{chosen}))",
     )  # fmt: skip
     if facts.needs_textxfer:
-        kind = (facts.config.get("architectures") or ["AutoModel"])[0]
-        backbone = f"transformers alone loads the backbone (`{kind}`), without the head"
-        return f"The head is one of textxfer's (`pip install textxfer`); {backbone}:\n\n{own}"
+        return f"{_warning(facts)}\n\n{own}"
     every = ", top_k=None" if facts.several else ""
     stock = _code(
         "from transformers import pipeline", "", PLACE,
@@ -62,6 +60,18 @@ def snippets(facts: Facts) -> str:
         least = ", ".join(f"`{inline(name)}` {share:.2f}" for name, share in zip(facts.labels, shares, strict=True))
         why += f"; it gives the labels that reach their thresholds ({least})"
     return f"{stock}\n\nThe same by textxfer, which {why}:\n\n{own}"
+
+
+def _warning(facts: Facts) -> str:
+    """Says why a model whose head is one of textxfer's is for textxfer to load, and how it does it."""
+    kind = (facts.config.get("architectures") or ["AutoModel"])[0]
+    return (
+        "**Load it with textxfer: `transformers.pipeline` and `AutoModelForSequenceClassification` would put a head of "
+        "random weights on it, without an error, and its labels would mean nothing.** The head is one of textxfer's "
+        "(`pip install textxfer`), in `head.json` and `head.safetensors` beside the weights; transformers alone loads "
+        f"the backbone (`{kind}`), without the head. These two lines load all of it, `import textxfer` and "
+        "`classify = textxfer.pipeline(model)`:"
+    )
 
 
 def _example(facts: Facts) -> str:

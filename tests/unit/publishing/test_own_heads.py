@@ -49,7 +49,22 @@ def test_the_card_says_that_textxfer_loads_it(with_head: Any) -> None:
     assert (metadata["library_name"], metadata["pipeline_tag"]) == ("textxfer", "text-classification")
     assert "The head is one of textxfer's (`pip install textxfer`)" in text
     assert "from transformers import" not in text
+    bold = "**Load it with textxfer: `transformers.pipeline` and `AutoModelForSequenceClassification` would put a head"
+    assert text.index("## Use") < text.index(bold) < text.index("import textxfer\n")
     assert "  name: mlp\n" in text
+
+
+def test_the_card_of_a_stock_head_warns_of_nothing(trained: Any) -> None:
+    assert "random weights" not in model_card(trained())
+
+
+def test_transformers_does_what_the_card_warns_of(with_head: Any) -> None:
+    """It loads the model without an error, and its head is none that was trained."""
+    import transformers
+
+    kind = transformers.AutoModelForSequenceClassification
+    _, info = kind.from_pretrained(with_head() / "model", output_loading_info=True)
+    assert [name for name in info["missing_keys"] if name.startswith("classifier.")]
 
 
 @pytest.mark.slow
