@@ -131,6 +131,14 @@ class Network:
             self._resident[split] = self._put(split, torch.device(device))
         return self._resident[split]
 
+    def why_elsewhere(self, split: str) -> str:
+        """Says why a split's examples do not lie on a GPU, where they do not."""
+        if self.teaches:
+            return "a model that writes is told in each step which label's words to score"
+        if self.encoded[split].target_offsets is not None:
+            return "the answers that the model is to write are of different lengths"
+        return "the training examples, or their stored states, do not lie on the GPU"
+
     def _put(self, split: str, device: torch.device) -> Resident | None:
         encoded, stored = self.encoded[split], self._stored.get(split)
         states = stored.values if stored is not None else None

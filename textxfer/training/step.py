@@ -90,7 +90,7 @@ class Stepper:
             return "fp16 looks at the gradients before it takes a step"
         resident = self.network.resident("train", accelerator.device)
         if resident is None:
-            return "the training examples, or their stored states, do not lie on the GPU"
+            return self.network.why_elsewhere("train")
         graphs = StepGraphs(plan, resident, self.lengths, self._whole, self._alone, self.optimizer)
         if not graphs.widths:
             return f"no length of a full batch comes {LEAST_REPLAYS} times"

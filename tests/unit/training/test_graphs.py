@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from textxfer.training import graphs
+from textxfer.training.network import Network
 from textxfer.training.plan import Plan
 from textxfer.training.step import Stepper
 
@@ -75,13 +76,29 @@ def test_a_run_on_a_gpu_is_told_why_its_steps_are_not_recorded(
     run = plan(epochs=3, max_steps=steps)
     there = None if why is not None and "lie on" in why else SimpleNamespace(device=torch.device("cpu"))
     network: Any = SimpleNamespace(
-        encoded={"train": SimpleNamespace(lengths=run.lengths)}, module=weight, resident=lambda *_: there
+        encoded={"train": SimpleNamespace(lengths=run.lengths)},
+        module=weight,
+        resident=lambda *_: there,
+        why_elsewhere=lambda _: "the training examples, or their stored states, do not lie on the GPU",
     )
     accelerator: Any = SimpleNamespace(device=torch.device("cuda"), num_processes=processes, scaler=scaler)
     optimizer, loss = torch.optim.AdamW(weight.parameters()), lambda output, batch: output
     told = Stepper(network, optimizer, loss, accelerator).record(run)
     assert (told or "").startswith(why or "")
     assert bool(told) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("teaches", "offsets", "why"),
+    [
+        (False, None, "the training examples, or their stored states, do not lie on the GPU"),
+        (True, None, "a model that writes is told in each step which label's words to score"),
+        (False, np.array([0, 3]), "the answers that the model is to write are of different lengths"),
+    ],
+)
+def test_why_examples_lie_elsewhere(teaches: bool, offsets: Any, why: str) -> None:
+    network: Any = SimpleNamespace(teaches=teaches, encoded={"train": SimpleNamespace(target_offsets=offsets)})
+    assert Network.why_elsewhere(network, "train") == why
 
 
 def test_moments_are_made_without_a_step() -> None:
