@@ -93,12 +93,15 @@ def _table(metrics: Mapping[str, Any]) -> str:
     for name, value in scores.items():
         ends = "   {:.4f} to {:.4f}".format(*sure[name]) if name in sure else ""
         lines.append(f"{name:<{width}}{value:>10.4f}{ends}")
+    of_slices = {key for parts in metrics["slices"].values() for part in parts.values() for key in part}
     for kind, parts in metrics["slices"].items():
         lines.append(f"\nby {kind}")
         shown = list(parts.items())[:MOST_SLICES]
         width = max(len(name) for name, _ in shown)
         for name, part in shown:
-            cells = "  ".join(f"{key} {part[key]:.4f}" for key in scores if key in part)
+            cells = "  ".join(
+                f"{key} {part[key]:.4f}" if key in part else f"{key} -" for key in scores if key in of_slices
+            )
             lines.append(f"{name:<{width}}  {part['rows']:>6} rows  {cells}")
         if len(parts) > len(shown):
             lines.append(f"and {len(parts) - len(shown)} more, in metrics.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from textxfer import registry
 from textxfer.evaluation.intervals import intervals
 from textxfer.evaluation.scoring import score
 from textxfer.labels import LabelSet
@@ -62,7 +63,9 @@ def scores_of_slices(
 
     Returns:
         {kind: {name: {"rows": n, metric: score, "intervals": {metric: [low, high]}}}}; no intervals for slices of fewer
-        than 10 rows.
+        than 10 rows. Where all rows of a slice have the same label, there are no metrics that weigh how labels are told
+        apart: the F1 of labels that are not there is 0, and the precision of the one that is there is 1, whatever the
+        model does.
     """
     names = tuple(metrics)
     return {
@@ -79,9 +82,19 @@ def _scored(
     groups: Sequence[Any] | None,
 ) -> dict[str, Any]:
     part = predictions.select(places)
+    if labels is not None and _has_one_label(part):
+        metrics = tuple(name for name in metrics if not registry.load("metrics", name).between_labels)
     found: dict[str, Any] = {"rows": len(places), **score(part, metrics, labels).values}
     if len(places) >= LEAST_ROWS:
         chosen = None if groups is None else [groups[place] for place in places]
         sure = intervals(part, metrics, labels, chosen, resamples=500).low_high
         found["intervals"] = {name: list(ends) for name, ends in sure.items()}
     return found
+
+
+def _has_one_label(predictions: Predictions) -> bool:
+    """Says whether no more than one label occurs among the references."""
+    import numpy as np
+
+    references = np.asarray(predictions.references)
+    return bool((references.any(axis=0).sum() if references.ndim == 2 else len(np.unique(references))) <= 1)

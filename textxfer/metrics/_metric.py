@@ -49,6 +49,7 @@ class Metric:
         each: Called like `compute`; gives each row's own score (R,), NaN for rows that do not count. The metric is
             their mean.
         of_counts: Gives the scores (S,) of S sets of rows from their `Counts`.
+        between_labels: Whether it weighs how labels are told apart, and so says nothing of rows that all have one.
     """
 
     compute: Callable[[Any, Any], float]
@@ -58,6 +59,7 @@ class Metric:
     needs: str | None = None
     each: Callable[[Any, Any], np.ndarray] | None = None
     of_counts: Callable[[Counts], np.ndarray] | None = None
+    between_labels: bool = False
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

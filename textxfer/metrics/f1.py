@@ -49,12 +49,14 @@ f1 = Metric(
     judges=(LABELS,),
     needs="two labels",
     of_counts=_second_label,
+    between_labels=True,
     summary="F1 of the second label (id 1), where there are two.",
 )
 macro_f1 = Metric(
     _averaged("macro"),
     judges=(LABELS, LABEL_SETS),
     of_counts=_macro,
+    between_labels=True,
     summary="The mean of the labels' F1, each label counting the same.",
 )
 micro_f1 = Metric(
@@ -67,5 +69,6 @@ weighted_f1 = Metric(
     _averaged("weighted"),
     judges=(LABELS, LABEL_SETS),
     of_counts=_weighted,
+    between_labels=True,
     summary="The mean of the labels' F1, each label counting by its rows.",
 )

@@ -33,5 +33,6 @@ matthews = Metric(
     _matthews,
     judges=(LABELS,),
     of_counts=_of_counts,
+    between_labels=True,
     summary="Matthews' correlation of predictions and references; 0 is chance, and it can fall to -1.",
 )

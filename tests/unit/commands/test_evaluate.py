@@ -42,7 +42,9 @@ def test_it_gives_the_scores_that_the_run_gave(
     assert (tmp_path / "out" / "report.html").exists()
 
 
-def test_slices_are_scored_by_column_length_and_label(model: Path, rows: Path, tmp_path: Path) -> None:
+def test_slices_are_scored_by_column_length_and_label(
+    model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert main(["evaluate", str(model), "--data", str(rows), "--slice", "source", "-o", str(out)]) == 0
     found, lines = read(out)
@@ -53,6 +55,9 @@ def test_slices_are_scored_by_column_length_and_label(model: Path, rows: Path, t
         assert (part["rows"], part["accuracy"]) == (len(own), pytest.approx(right / len(own)))
         assert part["intervals"]["accuracy"][0] <= part["accuracy"] <= part["intervals"]["accuracy"][1]
     assert sum(part["rows"] for part in found["slices"]["length"].values()) == 40
+    assert all("accuracy" in part and "macro_f1" not in part for part in found["slices"]["label"].values())
+    by_label = capsys.readouterr().out.partition("by label\n")[2].splitlines()[:2]
+    assert all("  accuracy " in line and line.endswith("  macro_f1 -") for line in by_label)
 
 
 def test_columns_of_other_names_and_splits_of_a_folder(
