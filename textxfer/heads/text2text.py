@@ -21,14 +21,15 @@ class Config(HeadSection):
     start: Literal["probe", "random"] | None = None
     """Idle, as there is no new head to start; `probe` is an error."""
     prompt: str | None = None
-    """What stands before each text, by which T5 tells tasks apart, with its last space. Default: the task's name, as in
-    `topic: `; for answers T5's own for SQuAD, `question: `. That for SST-2 is `sst2 sentence: `."""
+    """What stands before each text, by which T5 tells tasks apart, with its last space. Default: the checkpoint's where
+    textxfer trained it to write the same labels, or answers; else the task's name, as in `topic: `, and for answers
+    T5's own for SQuAD, `question: `. That for SST-2 is `sst2 sentence: `."""
     prompt_pair: str | None = None
-    """What stands before the second text of a pair, as in `sentence2: `, or between question and context. Default:
-    nothing; ` context:` for answers."""
+    """What stands before the second text of a pair, as in `sentence2: `, or between question and context. Default: the
+    checkpoint's as above; else nothing, and ` context:` for answers."""
     words: dict[str, str] = {}  # noqa: RUF012  # pydantic copies it
-    """The words of each label. Default: its name, with spaces for underscores. For a task that T5 was pretrained on,
-    its own words start best: `{neg: negative, pos: positive}`."""
+    """The words of each label. Default: the checkpoint's as above; else its name, with spaces for underscores. For a
+    task that T5 was pretrained on, its own words start best: `{neg: negative, pos: positive}`."""
 
 
 text2text = StockHead()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from textxfer.errors import CheckpointError, RecipeError
 from textxfer.labels import LabelSet
@@ -15,6 +16,40 @@ from textxfer.section import TEXT2TEXT
 def is_written(checkpoint: Checkpoint) -> bool:
     """Says whether a checkpoint was trained to write labels' words or answers."""
     return checkpoint.settings.get("head") == TEXT2TEXT
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What a model that writes was trained to read and write, beside the texts.
+
+    Attributes:
+        prompts: What stood before each text, and before a second text or a context; None: nothing is known of it.
+        words: Those of each label; none for answers.
+    """
+
+    prompts: tuple[str, str] | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+def habits(checkpoint: Checkpoint, labels: LabelSet | None) -> Habits:
+    """Gives what a checkpoint was trained to read and write for the same labels, or for answers; nothing for others.
+
+    Args:
+        checkpoint: Of any kind.
+        labels: That are to be written; None for answers.
+
+    Raises:
+        CheckpointError: What textxfer noted is not understood.
+    """
+    if not is_written(checkpoint):
+        return Habits()
+    words, prompts = checkpoint.settings.get("words"), checkpoint.settings.get("prompts")
+    if labels is None:
+        return Habits(_both(checkpoint, prompts)) if words is None else Habits()
+    if not isinstance(words, Mapping) or set(words) != set(labels.names):
+        return Habits()
+    _noted(checkpoint, labels)
+    return Habits(_both(checkpoint, prompts), dict(words))
 
 
 def load_written(checkpoint: Checkpoint, labels: LabelSet | None, longest: int | None = None) -> Built:
@@ -50,8 +85,18 @@ def _noted(checkpoint: Checkpoint, labels: LabelSet) -> tuple[LabelWords, float]
             raise ValueError(f"its `temperature` is {temperature!r}, not a number above 0")
         return words_of(labels.names, words, checkpoint.tokenizer), float(temperature)
     except (ValueError, RecipeError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"{checkpoint.id}: `textxfer` in its config.json is not understood: {reason}; copy the whole model folder "
-            "again, or run its recipe again"
-        ) from error
+        raise _not_understood(checkpoint, error) from error
+
+
+def _both(checkpoint: Checkpoint, prompts: object) -> tuple[str, str]:
+    if isinstance(prompts, list) and len(prompts) == 2 and all(isinstance(prompt, str) for prompt in prompts):
+        return prompts[0], prompts[1]
+    raise _not_understood(checkpoint, ValueError(f"its `prompts` are {prompts!r}, not two texts"))
+
+
+def _not_understood(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
+    reason = " ".join(str(error).split())
+    return CheckpointError(
+        f"{checkpoint.id}: `textxfer` in its config.json is not understood: {reason}; copy the whole model folder "
+        "again, or run its recipe again"
+    )

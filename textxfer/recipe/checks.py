@@ -42,7 +42,7 @@ def task_of(recipe: Recipe) -> Any:
 
 
 def completed(recipe: Recipe) -> Recipe:
-    """Gives the recipe with all it leaves to others: metrics, the head's start and prompts, what is frozen at first.
+    """Gives the recipe with all it leaves to others: metrics, the head's start, what is frozen at first.
 
     It also settles that few rows are treated like many where the recipe says how to train.
     """
@@ -51,9 +51,6 @@ def completed(recipe: Recipe) -> Recipe:
     chosen = recipe.evaluate.model_copy(update={"metrics": tuple(metrics)})
     written = recipe.head.name == TEXT2TEXT
     usual = "random" if written or task.predicts == "answers" else "probe"
-    told: dict[str, Any] = {"start": recipe.head.start or usual}
-    if written:
-        told |= dict(zip(("prompt", "prompt_pair"), task.prompts, strict=True))
     few = recipe.small_data
     fits = task.predicts == "labels" and not written and _leaves_training_open(recipe)
     if few.road == "auto" and not fits and "road" not in few.model_fields_set:
@@ -61,7 +58,7 @@ def completed(recipe: Recipe) -> Recipe:
     freeze = recipe.freeze
     if freeze.thaw_every is not None and "layers" not in freeze.model_fields_set:
         freeze = freeze.model_copy(update={"layers": "all"})
-    head = recipe.head.model_copy(update=told)
+    head = recipe.head.model_copy(update={"start": recipe.head.start or usual})
     return recipe.model_copy(update={"evaluate": chosen, "head": head, "freeze": freeze, "small_data": few})
 
 

@@ -38,7 +38,7 @@ from textxfer.training.plan import Plan
 from textxfer.training.rows import Rows, load_rows
 from textxfer.training.start import probe_settles, start
 from textxfer.training.stopping import StopSignal
-from textxfer.training.writing import build_writing, is_written, teaches, with_words
+from textxfer.training.writing import build_writing, is_written, teaches, with_prompts, with_words
 
 if TYPE_CHECKING:
     import torch
@@ -123,6 +123,7 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
     checkpoint, notes = _open(recipe, rows)
     rows = replace(rows, notes=(*rows.notes, *notes))
     recipe = _with_pooling(recipe, checkpoint)
+    recipe, rows = with_prompts(recipe, checkpoint, rows)
     recipe = with_words(recipe, checkpoint, rows.labels)
     rows, task = _with_settled_labels(rows, checkpoint), rows.task
     if checkpoint.most_tokens is not None and task.max_length > checkpoint.most_tokens:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textxfer.labels import LabelSet
 from textxfer.modeling.build import Built
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.label_words import LabelWords, words_of
+from textxfer.modeling.written import habits
 from textxfer.recipe.schema import Recipe
 from textxfer.section import TEXT2TEXT
 from textxfer.tasks import Task
+from textxfer.training.rows import Rows
 
 if TYPE_CHECKING:
     import torch
+
+PROMPTS = ("prompt", "prompt_pair")
+"""Fields of the head `text2text`, in the order in which tasks hold them."""
 
 
 def is_written(recipe: Recipe) -> bool:
@@ -22,8 +28,37 @@ def is_written(recipe: Recipe) -> bool:
     return recipe.head.name == TEXT2TEXT
 
 
+def with_prompts(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> tuple[Recipe, Rows]:
+    """Gives recipe and rows with all that stands before texts, where a model writes.
+
+    That is what the recipe says; else, as with words, what a checkpoint was trained on that writes the same labels, or
+    answers; else the task's own. What of the checkpoint's is kept is among the notes.
+    """
+    if not is_written(recipe):
+        return recipe, rows
+    head: Any = recipe.head
+    known, labels = habits(checkpoint, rows.labels), rows.labels
+    usual: Any = rows.task.to_be_written(head.prompt, head.prompt_pair)
+    before, between = known.prompts or (None, None)
+    task: Any = rows.task.to_be_written(
+        before if head.prompt is None else head.prompt, between if head.prompt_pair is None else head.prompt_pair
+    )
+    kept = [
+        f"{name} {prompt!r}"
+        for name, prompt, own in zip(PROMPTS, task.prompts, usual.prompts, strict=True)
+        if prompt != own
+    ]
+    for name in labels.names if labels is not None else ():
+        if name in known.words and name not in head.words and known.words[name] != name.replace("_", " "):
+            kept.append(f"{name}: {known.words[name]}")
+    notes = (f"as the checkpoint was trained, where the recipe does not say: {', '.join(kept)}",) if kept else ()
+    told = dict(zip(PROMPTS, task.prompts, strict=True))
+    recipe = recipe.model_copy(update={"head": head.model_copy(update=told)})
+    return recipe, replace(rows, task=task, notes=(*rows.notes, *notes))
+
+
 def with_words(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | None) -> Recipe:
-    """Gives the recipe with the words of every label, where a model writes them.
+    """Gives the recipe with the words of every label, where a model writes them; see `with_prompts`.
 
     Raises:
         RecipeError: Words do not tell labels apart; one line for each mistake.
@@ -67,4 +102,5 @@ def loss_of(recipe: Recipe, task: Task) -> Callable[..., torch.Tensor]:
 
 def _words(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet) -> LabelWords:
     head: Any = recipe.head
-    return words_of(labels.names, head.words, checkpoint.tokenizer)
+    words = {**habits(checkpoint, labels).words, **head.words}
+    return words_of(labels.names, words, checkpoint.tokenizer)

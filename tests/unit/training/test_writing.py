@@ -116,6 +116,77 @@ def test_a_later_run_goes_on_from_it(learnt: Any, t5: Path, tmp_path: Path) -> N
     assert run_recipe(native, splits={"train": rows, "validation": rows[:10]}).metrics["steps"] > 0
 
 
+def habits_of(recipe: dict[str, Any], given: Any) -> tuple[Any, Any, tuple[str, ...]]:
+    prepared = prepare(load_recipe(recipe, rows_given=True), given)
+    head: Any = prepared.recipe.head
+    task: Any = prepared.rows.task
+    assert (head.prompt, head.prompt_pair) == task.prompts
+    return task.prompts, head.words, prepared.rows.notes
+
+
+@pytest.fixture(scope="module")
+def prompted(t5: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose prompts and words are not the usual ones."""
+    head = {"words": WORDS, "prompt": "review: ", "prompt_pair": "and: "}
+    recipe = small(t5, tmp_path_factory.mktemp("runs"), head=head, train={"max_steps": 1})
+    return run_recipe(recipe, splits=splits()).folder
+
+
+def test_words_and_prompts_of_the_checkpoint_are_kept(prompted: Path, t5: Path, tmp_path: Path) -> None:
+    prompts, words, notes = habits_of(small(prompted, tmp_path), splits())
+    assert (prompts, words) == (("review: ", "and: "), WORDS)
+    kept = "prompt 'review: ', prompt_pair 'and: ', bad: the film was dull, good: the film was fine"
+    assert f"as the checkpoint was trained, where the recipe does not say: {kept}" in notes
+    result = run_recipe(small(prompted, tmp_path, train={"max_steps": 1}), splits=splits())
+    noted = json.loads((result.model / "config.json").read_text())["textxfer"]
+    assert (noted["prompts"], noted["words"]) == (["review: ", "and: "], WORDS)
+    fresh = habits_of(small(t5, tmp_path), splits())
+    assert fresh[:2] == (("sentiment: ", ""), {"bad": "bad", "good": "good"})
+    assert not [note for note in fresh[2] if "as the checkpoint was trained" in note]
+
+
+def test_the_recipe_s_words_and_prompts_are_stronger(prompted: Path, tmp_path: Path) -> None:
+    head = {"prompt": "sentiment: ", "words": {"good": "a delight"}}
+    prompts, words, _ = habits_of(small(prompted, tmp_path, head=head), splits())
+    assert prompts == ("sentiment: ", "and: ")
+    assert words == {"good": "a delight", "bad": "the film was dull"}
+    prompts, _, _ = habits_of(small(prompted, tmp_path, head={"prompt": "", "prompt_pair": ""}), splits())
+    assert prompts == ("", "")
+
+
+def test_words_and_prompts_of_another_task_are_not_kept(prompted: Path, tmp_path: Path) -> None:
+    named = {"good": "fine", "bad": "rude"}
+    other = {name: [row | {"label": named[row["label"]]} for row in part] for name, part in splits().items()}
+    prompts, words, _ = habits_of(small(prompted, tmp_path), other)
+    assert (prompts, words) == (("sentiment: ", ""), {"fine": "fine", "rude": "rude"})
+    asked = small(prompted, tmp_path)
+    asked["task"] = {"name": "question_answering", **LENGTHS}
+    found = prepare(load_recipe(asked, rows_given=True), {"train": questions(), "validation": questions()[:5]})
+    assert found.rows.task.prompts == ("question: ", " context:")  # type: ignore[attr-defined]
+
+
+def test_prompts_for_answers_are_kept(t5: Path, tmp_path: Path) -> None:
+    given = {"train": questions(), "validation": questions()[:5]}
+    first = small(t5, tmp_path, head={"prompt": "ask: ", "prompt_pair": " in:"}, train={"max_steps": 1})
+    first["task"] = {"name": "question_answering", **LENGTHS}
+    folder = run_recipe(first, splits=given).folder
+    prompts, _, notes = habits_of(first | {"checkpoint": str(folder), "head": HEAD, "name": "next"}, given)
+    assert prompts == ("ask: ", " in:")
+    assert any("prompt 'ask: ', prompt_pair ' in:'" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("prompts", ["one"]), ("prompts", None), ("words", {"good": "", "bad": "x"})], ids=str
+)
+def test_noted_habits_that_are_damaged(key: str, value: Any, prompted: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(prompted / "model", tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    config["textxfer"][key] = value
+    (model / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"`textxfer` in its config\.json is not understood"):
+        prepare(load_recipe(small(model, tmp_path), rows_given=True), splits())
+
+
 def test_a_temperature_is_kept_beside_the_weights(t5: Path, tmp_path: Path) -> None:
     rows = [
         {"text": f"{row['text']} {number}", "label": row["label"] if number % 5 else ("bad", "good")[number % 2]}
