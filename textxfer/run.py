@@ -219,7 +219,7 @@ def _run(
     if work is not None:
         prepared = replace(prepared, checkpoint=adapted(work, shared, accelerator, observers))
     stop = StopSignal(accelerator)
-    prepared = choices.depth(choices.road(prepared))
+    prepared = choices.depth(choices.road(prepared, recipe))
     training = assemble(prepared, accelerator, stop)
     for note in training.notes:
         tell(observers, "on_note", note)

@@ -13,6 +13,7 @@ from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.problems import Problem
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import ADAPTED
+from textxfer.recipe.small_data_section import unused_fields
 from textxfer.section import NATIVE, TEXT2TEXT
 
 ON_EVERY_ROAD = {
@@ -81,6 +82,7 @@ def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
         *freeze_problems(recipe),
         *_choices(recipe, task),
         *_small_data(recipe, task),
+        *_unused(recipe),
     ]
 
 
@@ -152,6 +154,34 @@ def _small_data(recipe: Recipe, task: Any) -> Iterator[Problem]:
         yield Problem(("freeze", "layers"), f"is {layers}, but on the road `probe` all layers are frozen; leave it out")
     if few.road == "contrastive" and layers == "all":
         yield Problem(("freeze", "layers"), "is `all`: nothing is left that the contrastive start could train")
+
+
+def _unused(recipe: Recipe) -> Iterator[Problem]:
+    """Finds fields of `train` that the road of `small_data` that is named makes no use of."""
+    road = recipe.small_data.road
+    for name in set_but_unused(recipe, road, recipe.head.name):
+        yield Problem(
+            ("train", name),
+            f"the road `{road}` takes no steps on labels and has no use for it; leave it out, or take "
+            "the road `fine_tune`",
+        )
+
+
+def set_but_unused(recipe: Recipe, road: str, head: str) -> list[str]:
+    """Gives the fields of `train` that a recipe sets to something unusual, and that a road makes no use of.
+
+    Args:
+        recipe: As it was given.
+        road: Of `small_data`.
+        head: The name of the head.
+    """
+    train = recipe.train
+    usual = type(train)()
+    return [
+        name
+        for name in unused_fields(road, head)
+        if name in train.model_fields_set and getattr(train, name) != getattr(usual, name)
+    ]
 
 
 def _head(recipe: Recipe, task: Any) -> Iterator[Problem]:

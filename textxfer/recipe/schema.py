@@ -21,7 +21,7 @@ from textxfer.recipe.sections import (
     Output,
     Train,
 )
-from textxfer.recipe.small_data_section import SmallData
+from textxfer.recipe.small_data_section import SmallData, unused_fields
 from textxfer.section import HeadSection, Section
 
 SHORTHANDS = {"checkpoint": "id", "dataset": "path", "task": "name", "head": "name", "small_data": "road"}
@@ -94,6 +94,8 @@ class Recipe(Section):
             places = self.adapt.texts
             data["adapt"]["texts"] = [_relative(place, folder) if os.path.isabs(place) else place for place in places]
         data["plugins"] = [_relative(plugin, folder) for plugin in self.plugins]
+        usual = Train().model_dump(mode="json")  # what a road has no use for would be a mistake beside its name
+        data["train"] |= {name: usual[name] for name in unused_fields(self.small_data.road, self.head.name)}
         if self.train.phases is not None:  # they stand in for these, which would say something else
             del data["freeze"], data["train"]["epochs"], data["train"]["max_steps"]
             data["train"]["phases"] = [phase.model_dump(mode="json", exclude_none=True) for phase in self.train.phases]

@@ -92,7 +92,8 @@ class Checkpoint(Section):
     """Branch, tag or commit of a Hub checkpoint."""
     auto: Candidates | None = None
     """Two checkpoints or more, each as `id` names one: what they make of 2,000 training rows or fewer ranks them, as
-    `textxfer rank` does, and the run takes the first."""
+    `textxfer rank` does, and the run takes the first. One that was trained on these rows already is marked, as far as
+    its run, or its card, tells."""
 
 
 class Dataset(Section):

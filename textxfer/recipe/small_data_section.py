@@ -6,7 +6,39 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from textxfer.section import Section
+from textxfer.section import NATIVE, Section
+
+OF_STEPS = (
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "batching",
+    "head_learning_rate",
+    "layer_decay",
+    "warmup_ratio",
+    "schedule",
+    "max_grad_norm",
+    "label_smoothing",
+    "patience",
+    "evaluate_every",
+)
+"""Fields of `train` that are about steps in which backbone and head learn labels."""
+OF_WEIGHTS = ("learning_rate", "weight_decay", "dropout")
+"""Fields of `train` that are about steps of any kind: the contrastive start has some of its own."""
+OF_ONE_LAYER = (NATIVE, "mean")
+"""Heads that a probe leaves nothing to learn, by what is known without a checkpoint."""
+
+
+def unused_fields(road: str, head: str) -> tuple[str, ...]:
+    """Gives the fields of `train` that a road makes no use of.
+
+    Args:
+        road: Of `small_data`.
+        head: The name of the head; one with hidden layers takes steps on the road `probe`, too.
+    """
+    if road == "contrastive":
+        return OF_STEPS
+    return (*OF_STEPS, *OF_WEIGHTS) if road == "probe" and head in OF_ONE_LAYER else ()
 
 
 class SmallData(Section):
@@ -23,7 +55,8 @@ class SmallData(Section):
     steps are taken (`train`). It chooses among the roads by cross-validation on the training rows, and takes
     `contrastive` where those are fewer than 100, which tell no road from another. Where `head.name` is not written,
     cross-validated probes choose between the heads `mean`, which textxfer loads, and `native`. `off`: few rows are
-    treated like many."""
+    treated like many. `probe` and `contrastive` have no use for fields of `train` that are about steps on labels
+    (epochs, batches, schedule, patience and the like); to name one beside them is an error."""
     steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of the contrastive start. Default: by the number of rows."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from textxfer.recipe.checks import set_but_unused
 from textxfer.recipe.merging import id_and_revision
 from textxfer.training.assemble import Prepared, planned_anew
 from textxfer.training.depth import Depth, choose_depth
@@ -108,8 +109,12 @@ class Choices:
         chosen = recipe.checkpoint.model_copy(update={"id": name, "revision": revision, "auto": None})
         return recipe.model_copy(update={"checkpoint": chosen})
 
-    def road(self, prepared: Prepared) -> Prepared:
+    def road(self, prepared: Prepared, asked: Recipe) -> Prepared:
         """Gives the run on a road of `small_data`, with the head that goes with it; all processes take part.
+
+        Args:
+            prepared: The run.
+            asked: Its recipe as it was given: what it says and the road has no use for is told.
 
         Raises:
             CheckpointError: The weights cannot be loaded.
@@ -124,6 +129,10 @@ class Choices:
             together=True,
         )
         self.made = replace(self.made, road=road)
+        idle = set_but_unused(asked, road.road, road.head)
+        if idle:
+            listed = ", ".join(f"train.{name}" for name in idle)
+            tell(self.observers, "on_note", f"not used: {listed}; the road {road.road} takes no steps on labels")
         return planned_anew(prepared, on_road(recipe, road.road, road.head, len(prepared.encoded["train"])))
 
     def depth(self, prepared: Prepared) -> Prepared:

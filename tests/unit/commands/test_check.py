@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from textxfer.recipe.writing import to_yaml
 
@@ -82,6 +83,15 @@ def test_lengths_are_those_of_uncut_texts(shell: Callable[..., Any], write: Call
 
 def test_few_rows_and_their_road(shell: Callable[..., Any], write: Callable[..., str]) -> None:
     name = write(head={"start": "probe"}, small_data={"road": "contrastive", "steps": 7})
+    code, _, err = shell("check", name)
+    assert code == 2
+    assert [line.split(": ")[1] for line in err.splitlines() if "has no use for it" in line] == [
+        "train.epochs",
+        "train.batch_size",
+    ]
+    recipe = yaml.safe_load(Path(name).read_text())
+    del recipe["train"]
+    Path(name).write_text(to_yaml(recipe))
     code, out, _ = shell("check", name)
     assert code == 0
     assert "no validation split, and none is cut from so few rows (`small_data: off` cuts one)" in out

@@ -14,7 +14,10 @@ import pytest
 from tests.unit.training.helpers import Watcher, metrics, rows, signaller, splits, weights
 from textxfer.errors import DataError, Interrupted, RecipeError, TrainingDiverged
 from textxfer.labels import LabelSet
+from textxfer.recipe.checks import ON_EVERY_ROAD
 from textxfer.recipe.loading import load_recipe
+from textxfer.recipe.sections import Train
+from textxfer.recipe.small_data_section import unused_fields
 from textxfer.run import run_recipe
 from textxfer.training import few_rows, roads, trials
 from textxfer.training.assemble import Prepared, prepare
@@ -314,6 +317,21 @@ def test_updates_of_low_rank_on_a_road_whose_head_is_open(merge: bool, heads: li
         assert not (result.folder / "choices.json").exists()
 
 
+@pytest.mark.parametrize(("road", "kept"), [("probe", []), ("contrastive", []), ("fine_tune", ["epochs", "patience"])])
+def test_what_the_chosen_road_does_not_use_is_told(
+    road: str, kept: list[str], untouched: Untouched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_win("native", road, monkeypatch)
+    train = {"epochs": 4, "patience": 2, "seed": 1, "weight_decay": 0.01}
+    watcher, recipe = Watcher(), untouched(small_data="auto", train=train)
+    result = run_recipe(recipe, splits=splits(), observers=[watcher])
+    note = f"not used: train.epochs, train.patience; the road {road} takes no steps on labels"
+    assert (note in watcher.notes) == (not kept)
+    done = load_recipe(result.folder / "recipe.yaml", rows_given=True)
+    assert (done.train.epochs, done.train.patience) == ((4, 2) if kept else (3, None))
+    assert (result.metrics["steps"] > 0) == bool(kept)
+
+
 def let_win(head: str, road: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes a head and a road come out best, without a look at the rows."""
 
@@ -424,6 +442,12 @@ def test_a_head_that_knows_the_labels_is_kept(untouched: Untouched) -> None:
         ({"small_data": "contrastive", "lora": {}}, "lora: goes with the road `fine_tune`, not with `contrastive`"),
         ({"small_data": "fine_tune", "head": {"start": "random"}}, "the road `fine_tune` fits the head as a probe"),
         ({"small_data": "probe", "task": {"name": "topic", "multi_label": True}}, "this task gives label sets"),
+        (
+            {"small_data": "probe", "train": {"epochs": 5}},
+            "train.epochs: the road `probe` takes no steps on labels",
+        ),
+        ({"small_data": "probe", "train": {"learning_rate": 1e-3}}, "train.learning_rate: the road `probe` takes no"),
+        ({"small_data": "contrastive", "train": {"patience": 2}}, "train.patience: the road `contrastive` takes no st"),
         ({"small_data": "auto", "task": "question_answering"}, "this task gives answers"),
         ({"small_data": "auto", "freeze": {"layers": "auto"}}, "freeze.layers: cannot be `auto` while roads are"),
     ],
@@ -433,6 +457,27 @@ def test_mistakes_of_the_section(sections: dict[str, Any], message: str, untouch
     with pytest.raises(RecipeError) as caught:
         load_recipe(untouched(**sections), rows_given=True)
     assert message in str(caught.value)
+
+
+def test_all_fields_that_a_road_does_not_use_are_named_at_once(untouched: Untouched) -> None:
+    train = {"epochs": 5, "batch_size": 4, "schedule": "constant", "weight_decay": 0.1, "class_weights": "balanced"}
+    for road, weights_too in (("probe", True), ("contrastive", False)):
+        with pytest.raises(RecipeError) as caught:
+            load_recipe(untouched(small_data=road, train=train), rows_given=True)
+        told = [line.partition("train.")[2].partition(":")[0] for line in caught.value.lines]
+        assert told == ["epochs", "batch_size", "schedule"] + ["weight_decay"] * weights_too
+    load_recipe(untouched(small_data="fine_tune", train=train), rows_given=True)
+    hidden = {"name": "mlp", "hidden": [8]}  # it goes on learning after the probe
+    load_recipe(untouched(small_data="probe", head=hidden, train=train), rows_given=True)
+
+
+def test_every_field_of_training_is_of_some_road() -> None:
+    """One that is new must be said to be used on every road, or not."""
+    of_contrast = {"learning_rate", "weight_decay", "dropout", "phases"}
+    unused = set(unused_fields("contrastive", "native"))
+    assert unused | of_contrast | ON_EVERY_ROAD == set(Train.model_fields)
+    assert not unused & ON_EVERY_ROAD
+    assert set(unused_fields("probe", "native")) == unused | of_contrast - {"phases"}
 
 
 def _never(*_: Any) -> Any:
