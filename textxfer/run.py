@@ -190,6 +190,7 @@ def _run(
     from textxfer.training.choices import Choices
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import tell
+    from textxfer.training.phases import how_it_trains
     from textxfer.training.precision import make_accelerator
     from textxfer.training.rows import load_rows
     from textxfer.training.scrutiny import look_at
@@ -224,8 +225,8 @@ def _run(
     for note in training.notes:
         tell(observers, "on_note", note)
     precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
-    padding = f"{prepared.plan.padding:.1%} of the tokens in its batches are padding"
-    tell(observers, "on_note", f"trains in {precision} on {accelerator.device.type}; {padding}")
+    where = f"{precision} on {accelerator.device.type}"
+    tell(observers, "on_note", how_it_trains(recipe, prepared.recipe, prepared.plan, where))
     tell(observers, "on_model", training.frozen[prepared.plan.phase(0)])
     keeper = Keeper(folder, training, accelerator)
     job = Job(recipe, prepared, training, accelerator, keeper, stop, observers, began, findings, choices.made)

@@ -93,6 +93,29 @@ def told(plan: Plan) -> Iterator[str]:
             yield f"{head}: {span}, {phase.frozen_in_words}, rate up to {phase.learning_rate:g}"
 
 
+def how_it_trains(asked: Recipe, done: Recipe, plan: Plan, where: str) -> str:
+    """Gives a line about a run's steps: where they are taken, at which rate, and how much of their batches is padding.
+
+    The rates of several phases are `told` by themselves.
+
+    Args:
+        asked: The recipe as it was given.
+        done: As it is carried out.
+        plan: The steps.
+        where: Precision and device: "fp32 on cpu".
+    """
+    few, rate = done.small_data, None
+    if few.road == "contrastive":
+        rate, is_chosen = few.learning_rate, asked.small_data.learning_rate is None
+    elif len(plan.phases) == 1 and plan.steps:
+        rate, is_chosen = plan.phases[0].learning_rate, True
+    said = f"trains in {where}"
+    if rate is not None:
+        auto = " (train.learning_rate: auto)" if is_chosen and asked.train.learning_rate == "auto" else ""
+        said += f", at a rate up to {rate:g}{auto}"
+    return f"{said}; {plan.padding:.1%} of the tokens in its batches are padding" if plan.steps else said
+
+
 def freezes_of(phases: Sequence[Phase]) -> list[tuple[int | Literal["all"], bool | None]]:
     """Gives what each phase freezes, as `freeze_in_turn` takes it."""
     found: list[tuple[int | Literal["all"], bool | None]] = []
