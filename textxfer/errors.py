@@ -13,6 +13,8 @@ TextxferError                 every error a user can mend; `exit_code` is what t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class TextxferError(Exception):
     """An error that the user can mend, as one line per mistake.
@@ -67,6 +69,24 @@ class Interrupted(TextxferError):
     def __init__(self, signal_number: int, *lines: str) -> None:
         super().__init__(*lines)
         self.exit_code = 128 + signal_number
+
+
+def all_at_once(*checks: Callable[[], object]) -> None:
+    """Carries out checks that do not build on each other, and raises all that they find as one error.
+
+    Raises:
+        TextxferError: Of the kind of the first that was raised, with the lines of all, each once.
+    """
+    found: list[TextxferError] = []
+    for check in checks:
+        try:
+            check()
+        except TextxferError as error:
+            found.append(error)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise type(found[0])(*dict.fromkeys(line for error in found for line in error.lines))
 
 
 def shortened(lines: list[str], most: int = 5) -> list[str]:

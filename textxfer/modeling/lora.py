@@ -77,7 +77,7 @@ def add_lora(model: nn.Module, lora: Lora, frozen_layers: int | Literal["all"] =
         The number of modules that have updates.
 
     Raises:
-        RecipeError: No module bears one of the names, in the layers that are not frozen.
+        RecipeError: No module bears one of the names, in the layers that are not frozen; a line for each.
     """
     import peft
     import torch
@@ -105,7 +105,7 @@ def modules_to_update(
         frozen_layers: Lowest layers that get none.
 
     Raises:
-        RecipeError: No module bears one of the names, in the layers that are not frozen.
+        RecipeError: No module bears one of the names, in the layers that are not frozen; a line for each.
     """
     parts = locate(model)
     count = len(parts.layers) if frozen_layers == "all" else frozen_layers
@@ -119,7 +119,7 @@ def modules_to_update(
         raise RecipeError("lora: all layers are frozen, so that there is nothing to update; see freeze.layers")
     strangers = [target for target in targets or () if target not in there]
     if strangers:
-        raise RecipeError(f"lora.targets: {registry.unknown(strangers[0], there, 'module')}")
+        raise RecipeError(*(f"lora.targets: {registry.unknown(name, there, 'module')}" for name in strangers))
     chosen = [name for name in updatable if last[name] in wanted]
     assert chosen, "a family's projections are among its modules"
     return chosen

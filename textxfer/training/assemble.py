@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textxfer import registry
-from textxfer.errors import CheckpointError, DataError, RecipeError
+from textxfer.errors import CheckpointError, DataError, RecipeError, all_at_once
 from textxfer.heads import HeadChoice, is_stock
 from textxfer.labels import LabelSet
 from textxfer.modeling.activations import checkpoint_activations
@@ -177,13 +177,16 @@ def check_fit(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> None:
     Raises:
         CheckpointError: Its family has no such head, or nothing to adapt it by.
         RecipeError: It has not the layers, modules or tokens that the recipe names, or words do not tell labels apart.
+            All that is wrong is in one error.
     """
     if is_written(recipe):
         check_writes(checkpoint)
-        with_words(recipe, checkpoint, rows.labels)
-    recipe = _with_pooling(recipe, checkpoint)
-    check_pooling(recipe, checkpoint)
-    check_checkpoint(recipe, checkpoint, rows.task, rows.labels, head_of(recipe))
+    pooled = _with_pooling(recipe, checkpoint)
+    all_at_once(
+        lambda: with_words(recipe, checkpoint, rows.labels),
+        lambda: check_pooling(pooled, checkpoint),
+        lambda: check_checkpoint(pooled, checkpoint, rows.task, rows.labels, head_of(pooled)),
+    )
 
 
 def _with_pooling(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:

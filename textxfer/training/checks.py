@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from textxfer import registry
-from textxfer.errors import RecipeError
+from textxfer.errors import RecipeError, all_at_once
 from textxfer.heads import HeadChoice
 from textxfer.labels import LabelSet
 from textxfer.modeling.anatomy import is_causal
 from textxfer.modeling.checkpoint import Checkpoint
+from textxfer.modeling.whole import check_whole
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import Adapt
 from textxfer.records import Splits
@@ -59,17 +60,29 @@ def check_checkpoint(
         CheckpointError: Its family has no such head, or nothing to adapt it by.
         RecipeError: There are fewer layers, no such modules, or nothing is left to train.
     """
+    adapt = recipe.adapt
+    all_at_once(
+        lambda: _check_layers(recipe, checkpoint),
+        lambda: check_adaptation(adapt, checkpoint) if adapt is not None else None,
+        lambda: check_whole(checkpoint) if head is None else None,
+        lambda: _check_trained(recipe, checkpoint, task, labels, head),
+    )
+
+
+def _check_trained(
+    recipe: Recipe, checkpoint: Checkpoint, task: Task, labels: LabelSet | None, head: HeadChoice | None
+) -> None:
+    """Stops where nothing is left to train, or the modules to update are not there; see `check_checkpoint`."""
     from textxfer.modeling.build import skeleton
     from textxfer.modeling.freezing import fewest_layers, freeze_in_turn
     from textxfer.modeling.lora import modules_to_update
 
-    _check_layers(recipe, checkpoint)
-    if recipe.adapt is not None:
-        check_adaptation(recipe.adapt, checkpoint)
-    model = skeleton(checkpoint, task.auto_class, labels, head)
+    model, depth = skeleton(checkpoint, task.auto_class, labels, head), checkpoint.config.num_hidden_layers
     freezes = [(phase.freeze.layers, phase.freeze.embeddings) for phase in recipe.train.phases or ()]
     if not freezes:
         freezes = [(0 if recipe.freeze.layers == "auto" else recipe.freeze.layers, recipe.freeze.embeddings)]
+    # More layers than there are is a mistake of its own.
+    freezes = [(0 if layers != "all" and layers > depth else layers, embeddings) for layers, embeddings in freezes]
     frozen = freeze_in_turn(model, freezes)
     if recipe.lora is not None:
         thaws = recipe.freeze.thaw_every is not None
@@ -100,12 +113,19 @@ def check_adaptation(settings: Adapt, checkpoint: Checkpoint) -> None:
     """Stops where a checkpoint cannot be adapted as a recipe's `adapt` says; no weight is loaded.
 
     Raises:
-        CheckpointError: It is no language model.
+        CheckpointError: It is no language model, or not the whole of one.
         RecipeError: `adapt.freeze` leaves nothing to adapt.
     """
     from textxfer.modeling.language_model import check_language_model
 
-    check_language_model(checkpoint)
+    all_at_once(
+        lambda: check_whole(checkpoint),
+        lambda: check_language_model(checkpoint),
+        lambda: _check_adapted_layers(settings, checkpoint),
+    )
+
+
+def _check_adapted_layers(settings: Adapt, checkpoint: Checkpoint) -> None:
     depth, layers = checkpoint.config.num_hidden_layers, settings.freeze.layers
     if layers == "all" or layers >= depth:
         raise RecipeError(f"adapt.freeze.layers: is {layers}, of {depth} layers; nothing would be adapted")

@@ -140,6 +140,21 @@ def test_what_is_wrong_is_told_before_anything_is_computed(
         run_recipe(made, splits=splits())
 
 
+def test_what_is_wrong_of_sections_is_told_at_once(
+    recipe: Make, texts_file: Path, monkeypatch: Any, checkpoints: Any
+) -> None:
+    adapt = {"texts": [str(texts_file)], **SMALL, "freeze": {"layers": 2}}
+    wrong = {"adapt": adapt, "freeze": {"layers": 3}, "lora": {"targets": ["querry", "nothing"]}}
+    with pytest.raises(RecipeError) as caught:
+        run_recipe(recipe(**wrong), splits=splits())
+    told = [line.partition(":")[0] for line in caught.value.lines]
+    assert told == ["freeze.layers", "adapt.freeze.layers", "lora.targets", "lora.targets"]
+    head = {"name": "mlp", "pooling": "cls", "hidden": [8]}
+    with pytest.raises(RecipeError) as caught:
+        run_recipe(recipe(checkpoint=str(checkpoints("gpt2")), head=head, **wrong), splits=splits())
+    assert [line.partition(":")[0] for line in caught.value.lines] == ["head.pooling", *told]
+
+
 def test_no_run_has_the_name_of_the_folder_of_adapted_checkpoints(recipe: Make, tmp_path: Path) -> None:
     message = "name: `adapted` is the folder of adapted checkpoints, among those of runs; change it"
     with pytest.raises(RecipeError, match=message):

@@ -78,9 +78,10 @@ def test_targets_can_be_named(model_of: Models) -> None:
     model = model_of("bert")
     assert add_lora(model, Lora(targets=("dense",))) == 6
     with pytest.raises(RecipeError) as caught:
-        add_lora(model_of("bert"), Lora(targets=("querry",)))
-    assert str(caught.value) == (
-        "lora.targets: unknown module `querry`; did you mean `query`? (there are: query, key, value, dense)"
+        add_lora(model_of("bert"), Lora(targets=("querry", "dense", "vlaue")))
+    assert caught.value.lines == (
+        "lora.targets: unknown module `querry`; did you mean `query`? (there are: query, key, value, dense)",
+        "lora.targets: unknown module `vlaue`; did you mean `value`? (there are: query, key, value, dense)",
     )
 
 

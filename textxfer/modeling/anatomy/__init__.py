@@ -47,6 +47,7 @@ __all__ = [
     "backbone_parameters",
     "dropout_fields",
     "has_prefix",
+    "is_backbone_alone",
     "is_causal",
     "language_model",
     "last_linear",
@@ -174,6 +175,15 @@ def pooled_token(model: Any) -> str | None:
 def backbone_class(config: Any) -> str:
     """Gives the class of `transformers` that a head of textxfer's stands on."""
     return getattr(_family(config), "BACKBONE", "AutoModel")
+
+
+def is_backbone_alone(config: Any) -> bool:
+    """Says whether a checkpoint holds what a head of textxfer's stands on, and less than its family's models have.
+
+    That is an encoder without its decoder.
+    """
+    architectures, part = getattr(config, "architectures", None) or [], getattr(_family(config), "BACKBONE", None)
+    return part is not None and list(architectures) == [part]
 
 
 def strip(backbone: Any) -> None:
