@@ -77,12 +77,12 @@ class OwnRows:
 
     def _of_run(self, run: Path, most: int) -> str | None:
         told, known = _recipe(run / RECIPE), _json(run / ENVIRONMENT)
-        fingerprint = _part(known, "fingerprints").get("data")
-        if fingerprint is not None and fingerprint == self._fingerprint:
-            return VERY_ROWS
-        data = told.get("dataset")
-        if isinstance(data, Mapping) and "task" in told and self._is_set(data, run, known):
-            return SAME_SET
+        if not _kept_backbone(told):
+            fingerprint, data = _part(known, "fingerprints").get("data"), told.get("dataset")
+            if fingerprint is not None and fingerprint == self._fingerprint:
+                return VERY_ROWS
+            if isinstance(data, Mapping) and "task" in told and self._is_set(data, run, known):
+                return SAME_SET
         before = told.get("checkpoint")
         name = before.get("id") if isinstance(before, Mapping) else None
         place = Path(place_of(name, run)) if isinstance(name, str) else None
@@ -131,6 +131,12 @@ class OwnRows:
 def _is_part_of_run(folder: Path) -> bool:
     """Says whether a folder is what a run makes in its own, and not one that lies beside a recipe by chance."""
     return folder.name in ("model", "adapter") and (folder.parent / RECIPE).is_file()
+
+
+def _kept_backbone(told: Mapping[str, Any]) -> bool:
+    """Says whether a run left the backbone as it was: its head alone has seen the rows, and nobody looks at that."""
+    freeze = _part(told, "freeze")
+    return freeze.get("layers") == "all" and freeze.get("embeddings") is not False and freeze.get("thaw_every") is None
 
 
 def _is_same_name(one: str, other: str) -> bool:

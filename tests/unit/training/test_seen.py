@@ -56,6 +56,15 @@ def test_a_run_on_other_cuts_of_the_same_file(rows: Path, recipe: Make, trained_
     assert seen(recipe(dataset={"path": str(copied), "split_seed": 1}), moved) == SAME_SET
 
 
+def test_a_run_that_left_the_backbone_alone(rows: Path, recipe: Make, trained_on: Any) -> None:
+    own, frozen = recipe(dataset={"path": str(rows)}), {"layers": "all"}
+    assert seen(own, trained_on(rows, freeze=frozen)) is None
+    assert seen(own, trained_on(rows, name="embeddings", freeze=frozen | {"embeddings": False})) == VERY_ROWS
+    before = trained_on(rows, name="first")
+    after = trained_on(rows, name="after", checkpoint=str(before), freeze=frozen, head={"name": "mean"})
+    assert seen(own, after) == f"began with a checkpoint that {VERY_ROWS}"
+
+
 def test_a_run_on_other_rows(rows: Path, recipe: Make, trained_on: Any, tmp_path: Path, write_csv: Any) -> None:
     others = [{"text": f"the soup {number}", "label": "bad" if number % 2 else "good"} for number in range(40)]
     before = trained_on(rows)
