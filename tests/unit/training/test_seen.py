@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,12 @@ def test_a_card_that_names_the_data_set(bert: Path, recipe: Make, rows: Path, tm
         assert told(damaged) is None
 
 
-def test_a_model_from_the_hub(rows: Path, recipe: Make, trained_on: Any, tmp_path: Path) -> None:
-    """Its folder has the recipe beside the weights, which names local files by their hash."""
+def test_a_model_from_the_hub(
+    rows: Path, recipe: Make, trained_on: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the recipe beside the weights, which names local files by their hash."""
+    import huggingface_hub
+
     from textxfer.publishing.files import uploads
 
     folder = tmp_path / "downloaded"
@@ -130,7 +135,25 @@ def test_a_model_from_the_hub(rows: Path, recipe: Make, trained_on: Any, tmp_pat
     for file in uploads(trained_on(rows), "me/it"):
         target = folder / file.name
         target.write_bytes(file.content if isinstance(file.content, bytes) else file.content.read_bytes())
-    assert seen(recipe(dataset={"path": str(rows), "split_seed": 1}), folder) == SAME_SET
+    mapping = recipe(dataset={"path": str(rows), "split_seed": 1})
+    assert seen(mapping, folder) == SAME_SET
+
+    def fetch(name: str, file: str, revision: str | None) -> str:
+        assert (name, revision) == ("me/it", "abc")
+        if not (folder / file).exists():
+            raise huggingface_hub.errors.EntryNotFoundError(file)
+        return str(folder / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    own = load_recipe(mapping)
+    found = OwnRows(own, load_rows(own).splits)
+    on_hub = replace(open_checkpoint(str(folder)), location="me/it", revision="abc")
+    assert found.seen_by(on_hub) == SAME_SET
+    (folder / "recipe.yaml").unlink()
+    assert found.seen_by(on_hub) is None
+    (folder / "README.md").write_text("---\ndatasets:\n- sst2\n---\n")
+    there = own.model_copy(update={"dataset": own.dataset.model_copy(update={"path": None, "hub": "stanfordnlp/sst2"})})
+    assert OwnRows(there, found.splits).seen_by(on_hub) == "was trained on sst2, as its card says"
 
 
 @pytest.mark.parametrize("file", ["recipe.yaml", "environment.json"])
