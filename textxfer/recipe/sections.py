@@ -197,7 +197,8 @@ class Train(Section):
     prefix_cache: Literal["auto", "off"] | PrefixCache = "auto"
     """Whether the output of frozen layers is computed once and kept: in memory, or in a file while the run lasts."""
     cuda_graphs: Literal["auto", "off"] = "auto"
-    """Whether whole steps are recorded and replayed on a CUDA GPU, where launching their parts takes longer."""
+    """Whether whole steps are recorded and replayed on a CUDA GPU, where launching their parts takes longer. With `off`
+    an interrupted run goes on bit for bit there; recorded steps may draw other dropout from then on."""
     activation_checkpointing: bool = False
     """Trade time for memory: recompute activations in the backward pass."""
     seed: Seed = 0
