@@ -78,7 +78,8 @@ def _systems(rows: Rows, arguments: argparse.Namespace) -> list[tuple[str, str, 
     ]
     if "setfit" in arguments.peers:
         whole, most = setfit_steps(rows), arguments.setfit_steps
-        systems.append(("setfit", "common.few:setfit", {"steps": most if 0 < most < whole else None, "on": arguments.device}))
+        steps = most if 0 < most < whole else None
+        systems.append(("setfit", "common.few:setfit", {"steps": steps, "on": arguments.device}))
     return systems
 
 

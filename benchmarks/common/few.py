@@ -46,7 +46,7 @@ def textxfer(checkpoint: str, seeds: list[int], draws: list[Rows], test: Rows, *
 def setfit(
     checkpoint: str, seeds: list[int], draws: list[Rows], test: Rows, *, steps: int | None, on: str = "cpu"
 ) -> dict[str, Any]:
-    """Trains SetFit with its defaults; `steps` ends its contrastive phase, or None."""
+    """Trains SetFit with its defaults on a device; `steps` ends its contrastive phase, or None."""
     import time
 
     import datasets
