@@ -13,9 +13,8 @@ from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import in_bytes
 from textxfer.training.graphs import make_plain
 from textxfer.training.network import CacheOptions, Network
-from textxfer.training.objective import make_loss
+from textxfer.training.objective import example_weights, make_loss
 from textxfer.training.optimizer import rates_in_words
-from textxfer.training.start import example_weights
 from textxfer.training.step import Stepper
 from textxfer.training.stopping import StopSignal
 from textxfer.training.writing import loss_of
@@ -115,7 +114,7 @@ class Entrance:
             prepared.rows.labels,
             label_smoothing=train.label_smoothing,
             class_weights=train.class_weights,
-            weights=example_weights(prepared),
+            weights=example_weights(prepared.rows.splits.train, prepared.encoded["train"]),
             device=self.accelerator.device,
         )
         stepper = Stepper(

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from textxfer.data.reviewed import WEIGHT
 from textxfer.labels import LabelSet
-from textxfer.records import Batch
+from textxfer.records import Batch, Encoded, Split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,3 +60,12 @@ def label_weights(
         return [class_weights.get(name, 1.0) for name in labels.names]
     total = sum(labels.counts)
     return [total / (len(labels) * max(count, 1)) for count in labels.counts]
+
+
+def example_weights(train: Split, encoded: Encoded) -> np.ndarray | None:
+    """Gives what each training example counts, as `make_loss` takes it: as much as its row; None where all count 1."""
+    import numpy as np
+
+    if WEIGHT not in train.rows.column_names:
+        return None
+    return np.array(train.rows[WEIGHT][:])[encoded.rows]

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textxfer.data.reviewed import WEIGHT
 from textxfer.errors import TrainingDiverged
-from textxfer.evaluation.features import vectors
 from textxfer.heads import HeadChoice
 from textxfer.labels import LabelSet
-from textxfer.modeling.anatomy import last_linear, pooled_token
+from textxfer.modeling.anatomy import last_linear
 from textxfer.modeling.build import keeps_head
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.device import reuse_freed_memory
 from textxfer.modeling.head_start import install, is_one_layer
-from textxfer.modeling.probe import Probe, fit_probe
+from textxfer.modeling.probe import Probe
 from textxfer.recipe.schema import Recipe
-from textxfer.records import Batch, Encoded
-from textxfer.training.objective import label_weights
+from textxfer.records import Encoded
+from textxfer.training.head_probe import head_inputs, probe_of
 from textxfer.training.observers import Observer
 from textxfer.training.processes import on_main
 
@@ -115,8 +112,9 @@ def _fit_head(
     labels = prepared.rows.labels
     assert labels is not None
     layer: Any = last_linear(network.model)
-    began, seed = time.monotonic(), prepared.recipe.train.seed
-    encoded, places = network.encoded["train"].of_rows(_some_rows(prepared.encoded["train"], seed))
+    began = time.monotonic()
+    chosen = _some_rows(prepared.encoded["train"], prepared.recipe.train.seed)
+    encoded, places = network.encoded["train"].of_rows(chosen)
     features = head_inputs(network, encoded, places, accelerator, between)
     if not np.isfinite(features).all():
         if prepared.plan.steps == 0:
@@ -125,21 +123,10 @@ def _fit_head(
                 "can be learnt from it; try train.precision: fp32"
             )
         return "the head starts at random: what the backbone makes of some training rows is not a finite number"
-    of_labels, of_examples = label_weights(labels, prepared.recipe.train.class_weights), example_weights(prepared)
-    assert encoded.targets is not None
-    targets = encoded.targets
+    penalty = PENALTY_AFTER_CONTRAST if prepared.recipe.small_data.road == "contrastive" else None
 
     def fit() -> Probe:
-        return fit_probe(
-            features,
-            targets,
-            len(labels),
-            label_weights=None if of_labels is None else np.array(of_labels),
-            weights=None if of_examples is None else of_examples[places],
-            inverse_penalty=PENALTY_AFTER_CONTRAST if prepared.recipe.small_data.road == "contrastive" else None,
-            seed=seed,
-            between=between,
-        )
+        return probe_of(prepared, features, chosen, labels, inverse_penalty=penalty, between=between)
 
     probe = on_main(accelerator, fit)
     install(probe, layer, features)
@@ -154,35 +141,6 @@ def _fit_head(
     return note
 
 
-def head_inputs(
-    network: Network,
-    encoded: Encoded,
-    places: np.ndarray,
-    accelerator: Accelerator,
-    between: Callable[[], None] = lambda: None,
-) -> np.ndarray:
-    """Gives what the head's last linear layer sees of some training examples, from stored states where there are."""
-    from textxfer.modeling.features import HeadInputs
-    from textxfer.modeling.inference import for_inference
-
-    layer = last_linear(network.model)
-    name = next(name for name, module in network.module.named_modules() if module is layer)
-    ready = for_inference(network.module, bf16=accelerator.mixed_precision == "bf16")
-
-    def batch_of(indices: np.ndarray) -> Batch:
-        return replace(network.batch("train", places[indices], accelerator.device), indices=indices)
-
-    return vectors(
-        HeadInputs(ready, ready.get_submodule(name), pooled_token(network.model)),
-        encoded,
-        batch_of,
-        pad_token_id=network.pad_token_id,
-        autocast=accelerator.autocast,
-        accelerator=accelerator,
-        between=between,
-    )
-
-
 def _some_rows(encoded: Encoded, seed: int) -> np.ndarray:
     """Gives the rows to fit a probe on (R,), in order: all, or as many as it needs, with each label among them."""
     count = len(encoded)
@@ -193,11 +151,3 @@ def _some_rows(encoded: Encoded, seed: int) -> np.ndarray:
     labels = targets if targets.ndim == 1 else np.where(targets.any(axis=1), targets.argmax(axis=1), -1)
     _, first = np.unique(labels[order], return_index=True)
     return np.sort(np.concatenate([order[first], np.delete(order, first)])[: max(MOST_ROWS, len(first))])
-
-
-def example_weights(prepared: Prepared) -> np.ndarray | None:
-    """Gives what each training example counts: as much as its row."""
-    rows = prepared.rows.splits.train.rows
-    if WEIGHT not in rows.column_names:
-        return None
-    return np.array(rows[WEIGHT][:])[prepared.encoded["train"].rows]

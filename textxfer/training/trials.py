@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +18,13 @@ from textxfer.evaluation.forward import forward
 from textxfer.evaluation.probing import ProbeScore, stratified_parts
 from textxfer.labels import LabelSet
 from textxfer.modeling.anatomy import pooled_only
-from textxfer.modeling.probe import fit_probe
+from textxfer.modeling.build import skeleton
+from textxfer.modeling.freezing import freeze
 from textxfer.records import Encoded, Splits
-from textxfer.training.assemble import Prepared, Training, assemble, planned_anew
+from textxfer.training.assemble import Prepared, Training, assemble, head_of, planned_anew
 from textxfer.training.few_rows import GROUPS, TEXTS, on_road
-from textxfer.training.objective import label_weights
+from textxfer.training.head_probe import head_inputs, probe_of
 from textxfer.training.progress import Progress
-from textxfer.training.start import example_weights, head_inputs
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -101,7 +102,6 @@ class Trials:
         right: By head and road, whether each judged row's label was foretold.
         seconds: By head and road.
         left_out: Why others were not tried, a sentence each.
-        parameters: That a token passes through.
     """
 
     prepared: Prepared
@@ -110,7 +110,13 @@ class Trials:
     right: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     seconds: dict[tuple[str, str], float] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    parameters: int = 0
+
+    @cached_property
+    def parameters(self) -> int:
+        """That a token passes through: all but the embeddings."""
+        run = self.prepared
+        model = skeleton(run.checkpoint, run.rows.task.auto_class, run.rows.labels, head_of(run.recipe))
+        return sum(size.total for size in freeze(model, 0).table if size.part != "embeddings")
 
     @property
     def judged(self) -> int:
@@ -157,30 +163,17 @@ class Trials:
 
     def _probed(self, prepared: Prepared) -> np.ndarray:
         """Gives whether a probe on the backbone as it is foretold each judged row."""
-        training, encoded, labels = (
-            assemble(prepared, self.accelerator),
-            prepared.encoded["train"],
-            prepared.rows.labels,
-        )
-        self.parameters = sum(size.total for size in training.frozen[0].table if size.part != "embeddings")
-        features = head_inputs(training.network, encoded, np.arange(len(self.part)), self.accelerator)
-        targets, weights = encoded.targets, example_weights(prepared)
+        encoded, labels = prepared.encoded["train"], prepared.rows.labels
+        network, targets = assemble(prepared, self.accelerator).network, encoded.targets
+        features = head_inputs(network, encoded, np.arange(len(self.part)), self.accelerator)
         assert targets is not None
         assert labels is not None
         if not np.isfinite(features).all():
             raise TrainingDiverged("what the backbone makes of some rows is not a finite number")
         right = np.zeros(len(targets), dtype=bool)
         for unseen in self._held_out():
-            seen = ~unseen
-            of_labels = label_weights(_counted(labels, targets[seen]), prepared.recipe.train.class_weights)
-            probe = fit_probe(
-                features[seen],
-                targets[seen],
-                len(labels),
-                label_weights=None if of_labels is None else np.array(of_labels),
-                weights=None if weights is None else weights[seen],
-                seed=prepared.recipe.train.seed,
-            )
+            seen = np.flatnonzero(~unseen)
+            probe = probe_of(prepared, features[seen], seen, _counted(labels, targets[seen]))
             right[unseen] = probe.logits(features[unseen]).argmax(axis=1) == targets[unseen]
         return right[self.part >= 0]
 

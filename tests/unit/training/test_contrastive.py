@@ -15,8 +15,8 @@ from textxfer.modeling.anatomy import last_linear
 from textxfer.recipe.loading import load_recipe
 from textxfer.training.assemble import Training, assemble, prepare
 from textxfer.training.contrastive import Groups, TextGroups, contrast
+from textxfer.training.head_probe import head_inputs
 from textxfer.training.precision import make_accelerator
-from textxfer.training.start import head_inputs
 
 FAMILIES = ("bert", "roberta", "distilbert", "mpnet", "electra", "deberta-v2", "modernbert", "gpt2", "t5")
 

@@ -27,7 +27,7 @@ from textxfer.errors import Interrupted, RecipeError, TrainingDiverged
 from textxfer.modeling.anatomy import last_linear
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import RunResult, run_recipe
-from textxfer.training import start
+from textxfer.training import head_probe, start
 from textxfer.training.assemble import Training, assemble, prepare
 from textxfer.training.precision import make_accelerator
 
@@ -82,7 +82,7 @@ def test_the_layer_is_scikit_learns_on_what_it_sees(bert: Path) -> None:
 
     training = started(bert, splits(27))  # too few to hold some back for the penalty
     encoded, layer = training.network.encoded["train"], last_linear(training.model)
-    features = start.head_inputs(training.network, encoded, np.arange(27), make_accelerator("fp32"))
+    features = head_probe.head_inputs(training.network, encoded, np.arange(27), make_accelerator("fp32"))
     size = np.sqrt((features**2).mean(axis=0))
     inputs = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 0.1 * size)
     theirs = LogisticRegression(C=0.1, max_iter=1000, tol=1e-8).fit(inputs, encoded.targets)
@@ -169,7 +169,7 @@ def test_a_run_that_goes_on_keeps_its_head(
     whole = run_recipe(recipe, "name=whole", splits=splits())
     with pytest.raises(Interrupted):
         run_recipe(recipe, splits=splits(), observers=[signaller(event, step, signal.SIGINT)])
-    monkeypatch.setattr(start, "fit_probe", lambda *_, **__: pytest.fail("it was fitted again"))
+    monkeypatch.setattr(head_probe, "fit_probe", lambda *_, **__: pytest.fail("it was fitted again"))
     resumed = run_recipe(recipe, splits=splits(), resume=True)
     assert_same_run(resumed.folder, whole.folder)
 
@@ -206,7 +206,7 @@ def test_answers_have_no_probe(bert: Path, tmp_path: Path) -> None:
 def test_features_that_are_not_finite_leave_the_head_as_it_is(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "vectors", lambda *_, **__: np.full((28, 16), np.nan))
+    monkeypatch.setattr(head_probe, "vectors", lambda *_, **__: np.full((28, 16), np.nan))
     watcher = Watcher()
     run_recipe(make_recipe(bert, tmp_path, **PROBE), splits=splits(), observers=[watcher])
     assert any("the head starts at random" in note for note in watcher.notes)
