@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from textxfer.recipe.loading import load_recipe
+from textxfer.training.assemble import Prepared, prepare
 from textxfer.training.observers import Observer, PhaseLog
 
 GOOD = ["the film was a delight", "we loved the room", "the cast was fine", "a delight, the view and the breakfast"]
@@ -42,6 +44,11 @@ def make_recipe(checkpoint: Path, directory: Path, name: str = "tiny", **section
         old = recipe.get(key)
         recipe[key] = old | value if isinstance(old, dict) and isinstance(value, dict) else value
     return recipe
+
+
+def prepared(recipe: dict[str, Any], given: Any = None) -> Prepared:
+    """Gives what a recipe comes to on some rows, or on `splits()`, without weights."""
+    return prepare(load_recipe(recipe, rows_given=True), splits() if given is None else given)
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -98,6 +105,11 @@ def left_behind(folder: Path) -> list[str]:
     inside = [path.name for path in folder.iterdir() if path.name not in wanted]
     inside += [path.name for path in (folder / "model").iterdir() if "tmp" in path.name]
     return inside + [path.name for path in folder.parent.iterdir() if path.name.startswith(f".{folder.name}.")]
+
+
+def leave_blank(drawing: Any, file: Any, **_: Any) -> None:
+    """Stands for matplotlib's `Figure.savefig`, which takes a third of the time of a tiny run."""
+    file.write('<svg viewBox="0 0 1 1"><defs></defs></svg>')
 
 
 class Watcher(Observer):

@@ -1,4 +1,4 @@
-"""Few labelled rows: when a run has few, which road it takes, and that the run is the one that the road says."""
+"""Few labelled rows: which road a run takes, and that the run is the one that the road says."""
 
 from __future__ import annotations
 
@@ -11,152 +11,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.training.helpers import Watcher, metrics, rows, signaller, splits, weights
+from tests.unit.training.helpers import Watcher, metrics, prepared, rows, signaller, splits, weights
 from textxfer.errors import DataError, Interrupted, RecipeError, TrainingDiverged
 from textxfer.labels import LabelSet
-from textxfer.recipe.checks import ON_EVERY_ROAD
 from textxfer.recipe.loading import load_recipe
-from textxfer.recipe.sections import Train
-from textxfer.recipe.small_data_section import unused_fields
 from textxfer.run import run_recipe
 from textxfer.training import few_rows, roads, trials
-from textxfer.training.assemble import Prepared, prepare
+from textxfer.training.assemble import Prepared
 from textxfer.training.precision import make_accelerator
 from textxfer.training.roads import choose_road
-from textxfer.training.trials import decide, parts_to_judge
 
 Untouched = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handful of steps and rows will do."""
-    monkeypatch.setattr(few_rows, "LEAST_STEPS", 4)
-    monkeypatch.setattr(few_rows, "VIEWS", 1)
-    monkeypatch.setattr(roads, "LEAST_COMPARED", 8)
-    monkeypatch.setattr(trials, "PARTS", 2)
-    monkeypatch.setattr(few_rows, "STEPS_OF_TUNING", 5)
-
-
-@pytest.fixture
-def untouched(bert: Path, tmp_path: Path) -> Untouched:
-    """Gives a recipe that says nothing of how to train."""
-
-    def make(**sections: Any) -> dict[str, Any]:
-        base = {
-            "name": "few",
-            "checkpoint": str(bert),
-            "task": {"name": "sentiment", "max_length": 32},
-            "train": {"precision": "fp32"},
-            "output": {"directory": str(tmp_path / "runs")},
-        }
-        return base | sections
-
-    return make
-
-
-def prepared(recipe: dict[str, Any], given: Any = None) -> Prepared:
-    return prepare(load_recipe(recipe, rows_given=True), splits() if given is None else given)
+pytestmark = pytest.mark.usefixtures("few_steps")
 
 
 def told(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "choices.json").read_text()).get("road")
 
 
-# which rows are few
-
-
-def test_up_to_64_rows_a_label_are_few(untouched: Untouched) -> None:
-    assert prepared(untouched(), {"train": rows(128)}).rows.few
-    many = prepared(untouched(), {"train": rows(130)})
-    assert not many.rows.few
-    assert many.recipe.small_data.road == "off"
-    assert many.rows.splits.validation is not None
-
-
-@pytest.mark.parametrize(
-    "sections",
-    [
-        {"train": {"epochs": 2}},
-        {"train": {"warmup_ratio": 0.2}},
-        {"train": {"max_steps": 3}},
-        {"freeze": {"layers": 1}},
-        {"lora": {"rank": 2}},
-        {"head": {"start": "probe"}},
-        {"small_data": "off"},
-        {"task": {"name": "topic", "multi_label": True}},
-    ],
-    ids=str,
-)
-def test_who_says_how_to_train_is_left_alone(sections: dict[str, Any], untouched: Untouched) -> None:
-    recipe = load_recipe(untouched(**sections), rows_given=True)
-    assert recipe.small_data.road == "off"
-    asked = load_recipe(untouched(small_data="auto", train={"epochs": 2}, freeze={"layers": 1}), rows_given=True)
-    obeyed = load_recipe(untouched(train={"seed": 3, "class_weights": "balanced"}), rows_given=True)
-    assert {asked.small_data.road, obeyed.small_data.road} == {"auto"}
-
-
-def test_no_validation_rows_are_cut_from_few(untouched: Untouched) -> None:
-    given = {"train": rows(24)}
-    whole = prepared(untouched(), given)
-    assert (len(whole.rows.splits.train), whole.rows.splits.validation) == (24, None)
-    assert whole.recipe.dataset.validation_fraction == 0
-    assert any("none is cut from so few rows" in note for note in whole.rows.notes)
-    for asked in (
-        {"dataset": {"validation_fraction": 0.25}},
-        {"evaluate": {"select_by": "accuracy"}},
-        {"small_data": "off"},
-    ):
-        cut = prepared(untouched(**asked), given).rows.splits
-        assert cut.validation is not None
-        assert len(cut.validation) == (6 if "dataset" in asked else 2)
-    assert len(prepared(untouched(), splits()).rows.splits.validation or ()) == 7
-
-
 # how roads are compared
-
-
-def test_each_row_is_held_out_once_but_a_labels_only_one() -> None:
-    targets = np.array([0] * 9 + [1] * 9 + [2])
-    part = parts_to_judge(targets)
-    assert part[-1] == -1
-    assert np.bincount(part[:-1]).tolist() == [9, 9]
-    for number in range(2):
-        assert set(targets[part != number].tolist()) == {0, 1, 2}
-
-
-@pytest.mark.parametrize("targets", [[0, 1, 2, 3], [0] * 20 + [1], [0, 0, 1, 1], list(range(50))], ids=str)
-def test_nothing_is_held_out_where_that_tells_nothing(targets: list[int]) -> None:
-    assert (parts_to_judge(np.array(targets)) == -1).all()
-
-
-def test_of_many_rows_some_are_judged() -> None:
-    assert np.bincount(parts_to_judge(np.arange(120) % 4)).tolist() == [60, 60]
-    part = parts_to_judge(np.arange(3000) % 50)
-    assert part.max() == 0
-    assert (part == 0).sum() == 1500
-
-
-def hits(*shares: float, rows: int = 1000) -> dict[str, np.ndarray]:
-    return {road: np.arange(rows) < round(share * rows) for road, share in zip(few_rows.ROADS, shares, strict=True)}
-
-
-@pytest.mark.parametrize(
-    ("shares", "road"),
-    [((0.5, 0.6, 0.7), "fine_tune"), ((0.7, 0.7, 0.7), "probe"), ((0.5, 0.7, 0.6), "contrastive"),
-     ((0.7, 0.5, 0.4), "probe"), ((0.5, 0.7, 0.7), "contrastive")],
-)  # fmt: skip
-def test_the_cheapest_of_the_best_is_taken(shares: tuple[float, ...], road: str) -> None:
-    assert decide(hits(*shares)) == (road, f"{road} does best")
-
-
-def test_a_lead_within_one_standard_error_is_none() -> None:
-    places = np.arange(60)
-    right = {"probe": places < 36, "contrastive": (places >= 10) & (places < 50)}
-    found, sentence = decide(right)
-    assert found == "probe"
-    assert "contrastive's lead of 0.067 over probe is within one standard error" in sentence
-    assert decide(right | {"contrastive": places < 40})[0] == "contrastive"
 
 
 def test_all_roads_are_compared_on_training_rows_alone(untouched: Untouched, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,56 +303,6 @@ def test_a_head_that_knows_the_labels_is_kept(untouched: Untouched) -> None:
     assert prepared(more).recipe.small_data.road == "off"
     with pytest.raises(RecipeError, match="head knows these labels and is kept"):
         prepared(more | {"small_data": "contrastive"})
-
-
-@pytest.mark.parametrize(
-    ("sections", "message"),
-    [
-        ({"small_data": "sideways"}, "small_data.road: must be `auto`, `off`, `probe`, `fine_tune`, `contrastive`"),
-        ({"small_data": {"road": "probe", "steps": 9}}, "steps: is of the road `contrastive`, and `road` is `probe`"),
-        ({"small_data": {"learning_rate": 1e-4}}, "learning_rate: is of the road `contrastive`, and `road` is `auto`"),
-        ({"small_data": {"road": "contrastive", "steps": 0}}, "small_data.steps: must be at least 1"),
-        ({"small_data": "probe", "freeze": {"layers": 1}}, "freeze.layers: is 1, but on the road `probe` all layers"),
-        ({"small_data": "contrastive", "freeze": {"layers": "all"}}, "nothing is left that the contrastive start"),
-        ({"small_data": "contrastive", "lora": {}}, "lora: goes with the road `fine_tune`, not with `contrastive`"),
-        ({"small_data": "fine_tune", "head": {"start": "random"}}, "the road `fine_tune` fits the head as a probe"),
-        ({"small_data": "probe", "task": {"name": "topic", "multi_label": True}}, "this task gives label sets"),
-        (
-            {"small_data": "probe", "train": {"epochs": 5}},
-            "train.epochs: the road `probe` takes no steps on labels",
-        ),
-        ({"small_data": "probe", "train": {"learning_rate": 1e-3}}, "train.learning_rate: the road `probe` takes no"),
-        ({"small_data": "contrastive", "train": {"patience": 2}}, "train.patience: the road `contrastive` takes no st"),
-        ({"small_data": "auto", "task": "question_answering"}, "this task gives answers"),
-        ({"small_data": "auto", "freeze": {"layers": "auto"}}, "freeze.layers: cannot be `auto` while roads are"),
-    ],
-    ids=str,
-)
-def test_mistakes_of_the_section(sections: dict[str, Any], message: str, untouched: Untouched) -> None:
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(untouched(**sections), rows_given=True)
-    assert message in str(caught.value)
-
-
-def test_all_fields_that_a_road_does_not_use_are_named_at_once(untouched: Untouched) -> None:
-    train = {"epochs": 5, "batch_size": 4, "schedule": "constant", "weight_decay": 0.1, "class_weights": "balanced"}
-    for road, weights_too in (("probe", True), ("contrastive", False)):
-        with pytest.raises(RecipeError) as caught:
-            load_recipe(untouched(small_data=road, train=train), rows_given=True)
-        told = {line.partition("train.")[2].partition(":")[0] for line in caught.value.lines}
-        assert told == {"epochs", "batch_size", "schedule"} | ({"weight_decay"} if weights_too else set())
-    load_recipe(untouched(small_data="fine_tune", train=train), rows_given=True)
-    hidden = {"name": "mlp", "hidden": [8]}  # it goes on learning after the probe
-    load_recipe(untouched(small_data="probe", head=hidden, train=train), rows_given=True)
-
-
-def test_every_field_of_training_is_of_some_road() -> None:
-    """One that is new must be said to be used on every road, or not."""
-    of_contrast = {"learning_rate", "weight_decay", "dropout", "phases"}
-    unused = set(unused_fields("contrastive", "native"))
-    assert unused | of_contrast | ON_EVERY_ROAD == set(Train.model_fields)
-    assert not unused & ON_EVERY_ROAD
-    assert set(unused_fields("probe", "native")) == unused | of_contrast - {"phases"}
 
 
 def _never(*_: Any) -> Any:
