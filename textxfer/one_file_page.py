@@ -6,8 +6,12 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 @dataclass(frozen=True)
@@ -46,21 +50,31 @@ class PageSource:
             finalize: Called with every value that goes into the page.
             **values: Of the template, beside `style`, `script` and `script_hash`.
         """
-        import jinja2
         from markupsafe import Markup
 
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(self.folder),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=finalize,
-        )
-        environment.filters |= filters or {}
+        environment = _environment(self.folder, tuple((filters or {}).items()), finalize)
         style, script = self.style, self.script
         put_in = {"style": Markup(style), "script": Markup(script), "script_hash": Markup(hash_of(script))}
         return environment.get_template(template).render(**put_in, **values)
+
+
+@lru_cache(maxsize=8)
+def _environment(
+    folder: Path, filters: tuple[tuple[str, Callable[..., Any]], ...], finalize: Callable[[Any], Any] | None
+) -> jinja2.Environment:
+    """Gives what renders a folder's templates; kept, since it reads a template once."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=finalize,
+    )
+    environment.filters |= dict(filters)
+    return environment
 
 
 def hash_of(text: str) -> str:
