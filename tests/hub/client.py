@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.warm import run_python
 
 ROOT = Path(__file__).parents[2]
 HASTE = Path(__file__).parent / "haste"
@@ -71,10 +72,7 @@ class Client:
 
     def run(self, *arguments: str) -> Finished:
         """Runs Python with these arguments."""
-        command = [sys.executable, *arguments]
-        done = subprocess.run(
-            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = run_python(arguments, env=self.environment, cwd=self.folder)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def train(self, recipe: dict[str, Any], *more: str) -> Finished:
