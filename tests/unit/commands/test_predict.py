@@ -182,23 +182,27 @@ def test_standard_output_that_is_full_or_closed(model: str, tmp_path: Path) -> N
     assert done.stderr == ""
 
 
-PEAK = """
+PEAKS = """
 import re, sys
 from pathlib import Path
 from textxfer.serving.bulk import predict_file
 
-predict_file(sys.argv[1], sys.argv[2], sys.argv[3])
-print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text()).group(1))
+for source, target in zip(sys.argv[2::2], sys.argv[3::2]):
+    predict_file(sys.argv[1], source, target)
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text()).group(1))
 """
 
 
-def megabytes(model: str, source: Path, target: Path) -> float:
-    """Gives the most memory that predicting a file takes; `ru_maxrss` would count the process that starts it too."""
+def megabytes(model: str, *files: Path) -> list[float]:
+    """Gives the most memory a process has taken after each prediction of a file, whose output follows it.
+
+    `ru_maxrss` would count the process that starts it too.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", PEAK, model, str(source), str(target)],
+        [sys.executable, "-c", PEAKS, model, *map(str, files)],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return int(done.stdout) / 2**10
+    return [int(line) / 2**10 for line in done.stdout.split()]
 
 
 @pytest.mark.slow
@@ -209,15 +213,16 @@ def test_memory_does_not_grow_with_the_file(ending: str, model: str, tmp_path: P
     import pyarrow as pa
     from pyarrow import parquet
 
-    peaks = []
+    files = []
     for rows in (4_000, 60_000):
         path = tmp_path / f"{rows}.{ending}"
-        texts = [f"the film number {row} was {'so rude ' * 40}" for row in range(rows)]
+        texts = [f"the film number {row} was {'rude' * 80}" for row in range(rows)]  # many letters, and few tokens
         if ending == "parquet":
             parquet.write_table(pa.table({"text": texts}), path)
         elif ending == "jsonl":
             path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
         else:
             path.write_text("\n".join(["text", *texts]))
-        peaks.append(megabytes(model, path, path.with_name(f"out{rows}.{'parquet' if ending == 'parquet' else 'csv'}")))
+        files += [path, path.with_name(f"out{rows}.{'parquet' if ending == 'parquet' else 'csv'}")]
+    peaks = megabytes(model, *files)
     assert peaks[1] < peaks[0] + 12, f"{peaks[0]:.0f} MB for 4,000 rows, {peaks[1]:.0f} MB for 60,000"
