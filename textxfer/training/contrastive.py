@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -44,6 +44,8 @@ def contrast(
     steps: int,
     learning_rate: float,
     weight_decay: float = 0.01,
+    micro_batch_size: int | Literal["auto"] = "auto",
+    bulk_dropout: bool = True,
     pad_token_id: int = 0,
     seed: int = 0,
     check_stop: Callable[[], None] = lambda: None,
@@ -59,6 +61,8 @@ def contrast(
         steps: Optimizer steps.
         learning_rate: The highest; it rises in a tenth of the steps and falls to nothing.
         weight_decay: Of AdamW.
+        micro_batch_size: Texts of a forward pass, in whole groups and one group at least; `auto`: see `Stepper`.
+        bulk_dropout: See `Stepper`.
         pad_token_id: Of the tokenizer.
         seed: Of groups and dropout.
         check_stop: Called between two steps; may raise to stop.
@@ -74,7 +78,15 @@ def contrast(
         network = TextGroups(model, frozen, encoded, pad_token_id, seed)
         module, optimizer = accelerator.prepare(network.module, adamw(model, learning_rate, weight_decay))
         network.module = module
-        stepper = Stepper(network, optimizer, network.loss, accelerator, seed=seed)
+        stepper = Stepper(
+            network,
+            optimizer,
+            network.loss,
+            accelerator,
+            micro_batch_size="auto" if micro_batch_size == "auto" else network.groups.within(micro_batch_size),
+            seed=seed,
+            bulk_dropout=bulk_dropout,
+        )
         plan = _plan(encoded.lengths, steps, learning_rate, seed)
         fit(stepper, plan, Progress(), check_stop=check_stop, observers=observers)
     finally:
@@ -157,6 +169,10 @@ class Groups:
         assert len(self.rows) > 1, "texts of one label cannot be moved apart"
         self.labels = min(len(self.rows), TEXTS // 2)
         self.each = TEXTS // self.labels
+
+    def within(self, texts: int) -> int:
+        """Gives how many groups have so many texts or fewer, one at least."""
+        return max(texts // (self.labels * self.each), 1)
 
     def draw(self, row: int, step: int) -> np.ndarray:
         """Gives the rows of a group (M,), label by label, those of the given row's label first.

@@ -97,6 +97,8 @@ def _contrast(entrance: Entrance, observers: Sequence[Observer]) -> str:
         steps=few.steps,
         learning_rate=few.learning_rate,
         weight_decay=train.weight_decay,
+        micro_batch_size=train.micro_batch_size,
+        bulk_dropout=not train.activation_checkpointing,  # see `Entrance.begin`
         pad_token_id=network.pad_token_id,
         seed=train.seed,
         check_stop=stop.check if stop is not None else lambda: None,

@@ -11,8 +11,10 @@ import torch
 
 from tests import tiny
 from tests.unit.training.helpers import make_recipe, rows
+from tests.unit.training.steps import ready
 from textxfer.modeling.anatomy import last_linear
 from textxfer.recipe.loading import load_recipe
+from textxfer.recipe.small_data_section import OF_STEPS
 from textxfer.training.assemble import Training, assemble, prepare
 from textxfer.training.contrastive import Groups, TextGroups, contrast
 from textxfer.training.head_probe import head_inputs
@@ -123,19 +125,35 @@ def test_what_is_frozen_and_the_last_layer_keep_their_weights(bert: Path) -> Non
     assert all(parameter.requires_grad for parameter in last_linear(training.model).parameters())
 
 
-def test_cutting_a_step_changes_nothing(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from textxfer.training import contrastive
-    from textxfer.training.step import Stepper
-
-    def cut(*arguments: Any, **options: Any) -> Stepper:
-        return Stepper(*arguments, **options, micro_batch_size=3)
-
+def test_cutting_a_step_changes_nothing(bert: Path) -> None:
     whole, parts = built(bert, train={"dropout": 0.0}), built(bert, train={"dropout": 0.0})
     start(whole)
-    monkeypatch.setattr(contrastive, "Stepper", cut)
-    start(parts)
+    start(parts, micro_batch_size=24)
     for (name, one), (_, other) in zip(whole.model.named_parameters(), parts.model.named_parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=3e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize(("size", "largest"), [("auto", 32), (17, 16), (3, 8)])
+def test_memory_is_saved_as_the_recipe_says(
+    size: int | str, largest: int, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropped again, where activations are computed again, are the same numbers."""
+    from transformers.models.bert import modeling_bert
+
+    layer, sizes = modeling_bert.BertLayer.forward, []
+
+    def noting(self: Any, states: torch.Tensor, *inputs: Any, **options: Any) -> Any:
+        sizes.extend([len(states)] if self.training else [])
+        return layer(self, states, *inputs, **options)
+
+    monkeypatch.setattr(modeling_bert.BertLayer, "forward", noting)
+    train = {"micro_batch_size": size, "activation_checkpointing": True, "dropout": 0.3}
+    few = {"road": "contrastive", "steps": 2}
+    run = ready(
+        bert, {"train": rows(24)}, small_data=few, head={"name": "native", "start": None}, train=train, without=OF_STEPS
+    )
+    assert any("a contrastive start of 2 steps" in note for note in run.notes)
+    assert max(sizes) == largest
 
 
 @pytest.mark.parametrize("change", [{"steps": 5}, {"learning_rate": 2e-3}, {"seed": 2}, {"weight_decay": 0.5}])
