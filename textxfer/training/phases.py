@@ -108,7 +108,8 @@ def how_it_trains(asked: Recipe, done: Recipe, plan: Plan, where: str) -> str:
     if few.road == "contrastive":
         rate, is_chosen = few.learning_rate, asked.small_data.learning_rate is None
     elif len(plan.phases) == 1 and plan.steps:
-        rate, is_chosen = plan.phases[0].learning_rate, True
+        given = asked.train.phases  # one, where there are any
+        rate, is_chosen = plan.phases[0].learning_rate, not given or given[0].learning_rate is None
     said = f"trains in {where}"
     if rate is not None:
         auto = " (train.learning_rate: auto)" if is_chosen and asked.train.learning_rate == "auto" else ""

@@ -56,6 +56,8 @@ def test_a_run_takes_the_checkpoints_rate_and_writes_it_down(
     ("sections", "expected"),
     [
         ({"train": {"learning_rate": 1e-3}}, "fp32 on cpu, at a rate up to 0.001; "),
+        ({"train": {"phases": [{"epochs": 1, "learning_rate": 0.01}]}}, "fp32 on cpu, at a rate up to 0.01; "),
+        ({"train": {"phases": [{"epochs": 1}]}}, "fp32 on cpu, at a rate up to 0.0024 (train.learning_rate: auto); "),
         ({"head": {"start": "probe"}, "freeze": {"layers": "all"}}, "fp32 on cpu"),
         ({"small_data": "contrastive", "head": {"name": "native"}}, "fp32 on cpu, at a rate up to 0.0024 (train."),
         ({"small_data": {"road": "contrastive", "learning_rate": 0.01}}, "fp32 on cpu, at a rate up to 0.01"),
