@@ -29,6 +29,11 @@ class TextxferError(Exception):
         super().__init__("\n".join(lines))
         self.lines = lines
 
+    @property
+    def in_one_line(self) -> str:
+        """All mistakes, one after the other, for a place where there is one line."""
+        return "; ".join(self.lines)
+
 
 class RecipeError(TextxferError):
     """The recipe is wrong."""
@@ -86,7 +91,7 @@ def all_at_once(*checks: Callable[[], object]) -> None:
     if len(found) == 1:
         raise found[0]
     if found:
-        raise type(found[0])(*dict.fromkeys(line for error in found for line in error.lines))
+        raise type(found[0])(*dict.fromkeys(line for error in found for line in error.lines)) from found[0]
 
 
 def shortened(lines: list[str], most: int = 5) -> list[str]:

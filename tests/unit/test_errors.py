@@ -21,6 +21,8 @@ def test_all_mistakes_are_told_each_once() -> None:
     with pytest.raises(CheckpointError) as caught:
         all_at_once(lambda: 1, raising(first), lambda: None, raising(second))
     assert caught.value.lines == ("one", "two", "three")
+    assert caught.value.in_one_line == "one; two; three"
+    assert caught.value.__cause__ is first
 
 
 def test_one_mistake_is_the_error_itself() -> None:

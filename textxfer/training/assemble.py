@@ -160,9 +160,9 @@ def _open(recipe: Recipe, rows: Rows) -> tuple[Checkpoint, list[str]]:
             checkpoint = open_checkpoint(*id_and_revision(name))
             check_fit(recipe, checkpoint, rows)
         except CheckpointError as error:
-            problems.append(str(error))
+            problems.append(error.in_one_line)
         except RecipeError as error:
-            problems.append(f"{name}: {error}")
+            problems.append(f"{name}: {error.in_one_line}")
         else:
             opened.append(checkpoint)
     notes = [f"checkpoint.auto: cannot be ranked: {problem}" for problem in problems]

@@ -190,9 +190,9 @@ def rank_checkpoints(
             ranked, probe = _judged(name, checkpoint, looked, sample)
             found.append((dataclasses.replace(ranked, seen=own.seen_by(checkpoint)), probe))
         except CheckpointError as error:
-            failed.append(Failed(name, str(error)))
+            failed.append(Failed(name, error.in_one_line))
         except (RecipeError, MissingExtra) as error:
-            failed.append(Failed(name, f"{name}: {error}"))
+            failed.append(Failed(name, f"{name}: {error.in_one_line}"))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

@@ -89,6 +89,17 @@ def test_one_with_too_few_layers_fails(shell: Shell, places: Path) -> None:
     assert f"not ranked: {places / 'a'}: freeze.layers: is 3, but the checkpoint has 2 layers" in out
 
 
+def test_all_that_one_lacks_is_in_its_line(shell: Shell, places: Path) -> None:
+    tiny.make_checkpoint(places / "deep", num_hidden_layers=4)
+    asked = ("freeze.layers=3", "lora={targets: [querry]}")
+    code, out, err = shell("rank", "r.yaml", *asked, "--checkpoints", "a", "deep")
+    assert (code, out) == (2, "")
+    for line, name in zip(err.splitlines()[1:], ("a", "deep"), strict=True):
+        assert line.startswith(f"{places / name}: ")
+        assert line.count("lora") == 1
+        assert ("freeze.layers" in line) == (name == "a")
+
+
 def test_several_labels_a_row_are_an_error(shell: Shell, places: Path) -> None:
     several = ("task={name: topic, multi_label: true}", "dataset.label_delimiter=;")
     code, _, err = shell("rank", "r.yaml", *several, "--checkpoints", "a", "b")
