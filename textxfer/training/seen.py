@@ -7,6 +7,7 @@ too. Other models have a card that may name their data sets. Where neither says 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,7 +71,7 @@ class OwnRows:
             return None
 
     def _of_folder(self, folder: Path, most: int = MOST_RUNS) -> str | None:
-        if (folder / "model" / "config.json").is_file() and not (folder / "config.json").is_file():
+        if os.path.isfile(folder / "model" / "config.json") and not os.path.isfile(folder / "config.json"):
             folder = folder / "model"  # of a run
         said = self._of_run(folder.parent if _is_part_of_run(folder) else folder, most)
         return said or self._of_card(folder / CARD)
@@ -86,7 +87,7 @@ class OwnRows:
         before = told.get("checkpoint")
         name = before.get("id") if isinstance(before, Mapping) else None
         place = Path(place_of(name, run)) if isinstance(name, str) else None
-        if place is None or most == 0 or not place.is_absolute() or not place.is_dir():
+        if place is None or most == 0 or not place.is_absolute() or not os.path.isdir(place):
             return None
         said = self._of_folder(place, most - 1)
         return None if said is None else f"{BEGAN} {said.removeprefix(f'{BEGAN} ')}"
@@ -130,7 +131,7 @@ class OwnRows:
 
 def _is_part_of_run(folder: Path) -> bool:
     """Says whether a folder is what a run makes in its own, and not one that lies beside a recipe by chance."""
-    return folder.name in ("model", "adapter") and (folder.parent / RECIPE).is_file()
+    return folder.name in ("model", "adapter") and os.path.isfile(folder.parent / RECIPE)
 
 
 def _kept_backbone(told: Mapping[str, Any]) -> bool:

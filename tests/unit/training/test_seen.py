@@ -162,5 +162,8 @@ def test_damaged_files_tell_nothing(file: str, rows: Path, recipe: Make, trained
     for content in ("[1, 2]", "{", json.dumps({"fingerprints": 3, "dataset": 4, "checkpoint": [5], "files": "x"})):
         (before / file).write_text(content)
         assert seen(own, before) in (None, VERY_ROWS, SAME_SET)
+    (before / "recipe.yaml").write_text(json.dumps({"checkpoint": {"id": "./" + "x" * 300}}))  # no system has it
+    (before / "environment.json").unlink()
+    assert seen(own, before) is None
     (before / "recipe.yaml").unlink()
     assert seen(own, before / "model") is None
