@@ -160,11 +160,10 @@ def _unused(recipe: Recipe) -> Iterator[Problem]:
     """Finds fields of `train` that the road of `small_data` that is named makes no use of."""
     road = recipe.small_data.road
     for name in set_but_unused(recipe, road, recipe.head.name):
-        yield Problem(
-            ("train", name),
-            f"the road `{road}` takes no steps on labels and has no use for it; leave it out, or take "
-            "the road `fine_tune`",
-        )
+        what = f"the road `{road}` takes no steps on labels and has no use for it; leave it out, or take `fine_tune`"
+        if name == "learning_rate" and road == "contrastive":
+            what = "`small_data.learning_rate` stands in for it; keep one of them"
+        yield Problem(("train", name), what)
 
 
 def set_but_unused(recipe: Recipe, road: str, head: str) -> list[str]:
@@ -175,11 +174,11 @@ def set_but_unused(recipe: Recipe, road: str, head: str) -> list[str]:
         road: Of `small_data`.
         head: The name of the head.
     """
-    train = recipe.train
+    train, own_rate = recipe.train, recipe.small_data.learning_rate is not None
     usual = type(train)()
     return [
         name
-        for name in unused_fields(road, head)
+        for name in unused_fields(road, head, own_rate=own_rate)
         if name in train.model_fields_set and getattr(train, name) != getattr(usual, name)
     ]
 

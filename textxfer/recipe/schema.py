@@ -95,7 +95,9 @@ class Recipe(Section):
             data["adapt"]["texts"] = [_relative(place, folder) if os.path.isabs(place) else place for place in places]
         data["plugins"] = [_relative(plugin, folder) for plugin in self.plugins]
         usual = Train().model_dump(mode="json")  # what a road has no use for would be a mistake beside its name
-        data["train"] |= {name: usual[name] for name in unused_fields(self.small_data.road, self.head.name)}
+        few = self.small_data
+        unused = unused_fields(few.road, self.head.name, own_rate=few.learning_rate is not None)
+        data["train"] |= {name: usual[name] for name in unused}
         if self.train.phases is not None:  # they stand in for these, which would say something else
             del data["freeze"], data["train"]["epochs"], data["train"]["max_steps"]
             data["train"]["phases"] = [phase.model_dump(mode="json", exclude_none=True) for phase in self.train.phases]

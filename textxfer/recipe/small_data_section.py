@@ -29,15 +29,16 @@ OF_ONE_LAYER = (NATIVE, "mean")
 """Heads that a probe leaves nothing to learn, by what is known without a checkpoint."""
 
 
-def unused_fields(road: str, head: str) -> tuple[str, ...]:
+def unused_fields(road: str, head: str, *, own_rate: bool = False) -> tuple[str, ...]:
     """Gives the fields of `train` that a road makes no use of.
 
     Args:
         road: Of `small_data`.
         head: The name of the head; one with hidden layers takes steps on the road `probe`, too.
+        own_rate: Whether `small_data` gives the rate of the contrastive start.
     """
     if road == "contrastive":
-        return OF_STEPS
+        return (*OF_STEPS, "learning_rate") if own_rate else OF_STEPS
     return (*OF_STEPS, *OF_WEIGHTS) if road == "probe" and head in OF_ONE_LAYER else ()
 
 
@@ -60,4 +61,4 @@ class SmallData(Section):
     steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of the contrastive start. Default: by the number of rows."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Highest learning rate of the contrastive start. Default: `train.learning_rate`."""
+    """Highest learning rate of the contrastive start. Default: `train.learning_rate`, which has no use beside it."""

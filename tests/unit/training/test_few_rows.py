@@ -91,6 +91,10 @@ def test_rows_set_the_steps_of_a_contrastive_start(count: int, steps: int, untou
         ),
         ({"small_data": "probe", "train": {"learning_rate": 1e-3}}, "train.learning_rate: the road `probe` takes no"),
         ({"small_data": "contrastive", "train": {"patience": 2}}, "train.patience: the road `contrastive` takes no st"),
+        (
+            {"small_data": {"road": "contrastive", "learning_rate": 1e-3}, "train": {"learning_rate": 1e-2}},
+            "train.learning_rate: `small_data.learning_rate` stands in for it; keep one of them",
+        ),
         ({"small_data": "auto", "task": "question_answering"}, "this task gives answers"),
         ({"small_data": "auto", "freeze": {"layers": "auto"}}, "freeze.layers: cannot be `auto` while roads are"),
     ],

@@ -19,13 +19,14 @@ from tests.unit.training.helpers import rows
 from tests.unit.training.plain import span_loss
 from tests.unit.training.steps import RATE, ready, train_through
 from tests.unit.training.test_step import ALL, assert_same_step, plain, plain_step, without_validation
-from textxfer.recipe.small_data_section import OF_STEPS
+from textxfer.recipe.small_data_section import unused_fields
 
 ROOT = Path(__file__).parents[3]
 QUESTIONS = {"name": "question_answering", "max_length": 60, "stride": 8}
 
 FEW: dict[str, Any] = {"dataset": {"validation_fraction": 0}, "head": {"name": "native", "start": "probe"}}
 CONTRASTIVE = {"road": "contrastive", "steps": 3, "learning_rate": 1e-3}
+UNUSED = unused_fields("contrastive", "native", own_rate=True)
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
 
@@ -95,7 +96,8 @@ def jobs(checkpoints: Callable[[str], Path], bert: Path, tmp_path_factory: pytes
     questions = many_questions()
     reviewed = folder / "reviewed.csv"
     reviewed.write_text("id,weight\ntrain-1,0.2\ntrain-4,0.5\ntrain-30,0.1\n")
-    few = {"name": "few_rows", "checkpoint": str(bert), "rows": rows(24), "contrastive": CONTRASTIVE, "sections": FEW}
+    few: dict[str, Any] = {"name": "few_rows", "checkpoint": str(bert), "rows": rows(24), "sections": FEW}
+    few |= {"contrastive": CONTRASTIVE, "without": UNUSED}
     made = {"steps": step_jobs(checkpoints, questions, reviewed), "evaluations": evaluation_jobs(bert), "few_rows": few}
     made["phases"] = phases_job(bert)
     (folder / "jobs.json").write_text(json.dumps(made))
@@ -190,7 +192,7 @@ def test_few_rows_take_the_same_road_on_both(jobs: dict[str, Any]) -> None:
     assert len(one["road"]["scores"]) == 3
     assert all(one["weights"][name].equal(other["weights"][name]) for name in one["weights"])
     job = jobs["few_rows"]
-    run = ready(Path(job["checkpoint"]), job["rows"], small_data=CONTRASTIVE, without=OF_STEPS, **job["sections"])
+    run = ready(Path(job["checkpoint"]), job["rows"], small_data=CONTRASTIVE, without=UNUSED, **job["sections"])
     alone = run.training.model
     # The probe's weights are as sensitive as its features are alike. Elsewhere a gradient of about 0 may have either
     # sign, and AdamW's step is as long as the rate for each.

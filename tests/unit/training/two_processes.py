@@ -19,7 +19,6 @@ import torch
 
 from tests.unit.training.steps import our_step, ready, train_through
 from textxfer.errors import OutputError
-from textxfer.recipe.small_data_section import OF_STEPS
 from textxfer.run import leave
 from textxfer.training import roads
 from textxfer.training.precision import make_accelerator
@@ -52,9 +51,8 @@ def few_rows(job: dict[str, Any], write: Write) -> None:
     roads.LEAST_COMPARED = 8
     run = ready(Path(job["checkpoint"]), job["rows"], small_data="auto", **job["sections"])
     road = roads.choose_road(run.prepared, run.accelerator).to_dict()
-    run = ready(
-        Path(job["checkpoint"]), job["rows"], small_data=job["contrastive"], without=OF_STEPS, **job["sections"]
-    )
+    few, without = job["contrastive"], job["without"]
+    run = ready(Path(job["checkpoint"]), job["rows"], small_data=few, without=without, **job["sections"])
     weights = {name: value.detach().clone() for name, value in run.training.model.named_parameters()}
     write(job["name"], {"road": road, "weights": weights})
 
