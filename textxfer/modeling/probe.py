@@ -9,6 +9,8 @@ Letters in shapes: N examples, C labels, D values of a feature vector.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,13 +110,21 @@ def logistic(inputs: Any, labels: np.ndarray, inverse_penalty: float, weights: n
     import numpy as np
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=inverse_penalty, max_iter=MOST_ITERATIONS)
     products = float(inputs.shape[0]) * inputs.shape[1] * len(np.unique(labels))
-    with threadpool_limits(1 if products < WORTH_THREADS else None), warnings.catch_warnings():
+    threads = _thread_pools().limit(limits=1) if products < WORTH_THREADS else contextlib.nullcontext()
+    with threads, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the caller looks at `n_iter_`
         return model.fit(inputs, labels, sample_weight=weights)
+
+
+@functools.cache
+def _thread_pools() -> Any:
+    """Gives what limits the threads of the libraries that are loaded; to look for them takes as long as a small fit."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
