@@ -26,19 +26,24 @@ class LabelWords:
     tokens: tuple[tuple[int, ...], ...]
 
 
+def usual_words(label: str) -> str:
+    """Gives what a label is called where nobody says otherwise: its name, with spaces for underscores."""
+    return label.replace("_", " ")
+
+
 def words_of(labels: Sequence[str], words: Mapping[str, str], tokenizer: Any) -> LabelWords:
     """Gives the words that stand for labels.
 
     Args:
         labels: Names in the order of their ids.
-        words: Those of some labels; the others are called by their own names, with spaces for underscores.
+        words: Those of some labels; the others have their `usual_words`.
         tokenizer: As `modeling.checkpoint` makes it ready.
 
     Raises:
         RecipeError: Words are those of no label, those of two, or none that the tokenizer knows; one line each.
     """
     problems = [registry.unknown(name, labels, "label") for name in words if name not in labels]
-    texts = tuple(words.get(name, name.replace("_", " ")) for name in labels)
+    texts = tuple(words.get(name, usual_words(name)) for name in labels)
     found = [tuple(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
     for name, text, ids in zip(labels, texts, found, strict=True):
         if reason := _unfit(tokenizer, ids):

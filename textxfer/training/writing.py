@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textxfer.labels import LabelSet
 from textxfer.modeling.build import Built
 from textxfer.modeling.checkpoint import Checkpoint
-from textxfer.modeling.label_words import LabelWords, words_of
+from textxfer.modeling.label_words import LabelWords, usual_words, words_of
 from textxfer.modeling.written import habits
 from textxfer.recipe.schema import Recipe
 from textxfer.section import TEXT2TEXT
@@ -49,7 +49,7 @@ def with_prompts(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> tuple[Re
         if prompt != own
     ]
     for name in labels.names if labels is not None else ():
-        if name in known.words and name not in head.words and known.words[name] != name.replace("_", " "):
+        if name in known.words and name not in head.words and known.words[name] != usual_words(name):
             kept.append(f"{name}: {known.words[name]}")
     notes = (f"as the checkpoint was trained, where the recipe does not say: {', '.join(kept)}",) if kept else ()
     told = dict(zip(PROMPTS, task.prompts, strict=True))
