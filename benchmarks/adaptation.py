@@ -1,4 +1,7 @@
-"""Domain adaptation: labels from films, unlabelled texts on products, judged on products; with and without `adapt`."""
+"""Domain adaptation: labels from films, unlabelled texts on products, judged on products; with and without `adapt`.
+
+The data folder has movie_reviews (train.csv) and product_reviews (test.csv, unlabeled.txt).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common.arguments import CHECKPOINT
+from common.arguments import make_parser
 from common.data import TextSet, load_set
 from common.report import Report
 from common.rounds import Run, take_turns
 
 COLUMNS = ("system", "accuracy", "macro F1", "each seed", "perplexity before", "after", "adapt s", "train s")
-WITHOUT, TASK, DOMAIN = "without", "adapted to the films (training texts)", "adapted to products (unlabelled texts)"
-SYSTEMS = {"without": WITHOUT, "films": TASK, "products": DOMAIN}
+SYSTEMS = {
+    "without": "without",
+    "films": "adapted to the films (training texts)",
+    "products": "adapted to products (unlabelled texts)",
+}
 
 
 def main() -> None:
@@ -32,8 +38,8 @@ def main() -> None:
     texts = sorted((arguments.data / "product_reviews").glob("unlabel*.txt"))[0]
     print(f"{films.name}: {len(films.train)} train; product_reviews: {len(products)} test rows; {texts.name}")
     report = Report("adaptation", arguments, COLUMNS)
-    places = {WITHOUT: None, TASK: "task", DOMAIN: str(texts)}
-    places = {name: place for name, place in places.items() if name in map(SYSTEMS.get, arguments.systems)}
+    texts_of = {"without": None, "films": "task", "products": str(texts)}
+    places = {SYSTEMS[name]: texts_of[name] for name in arguments.systems}
     with tempfile.TemporaryDirectory() as folder:
 
         def system(place: str | None) -> Any:
@@ -46,15 +52,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        help="folder with movie_reviews (train.csv, validation.csv) and product_reviews (test.csv, unlabeled.txt)",
-    )
+    parser = make_parser(__doc__ or "", peers=False, rows=False, sets=False)
     parser.add_argument("--rows", type=int, default=0, help="first training rows; 0 takes all")
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), help="which to run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of training and of adaptation")
@@ -64,12 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--adapt-learning-rate", type=float, default=1e-4, help="of adaptation")
     parser.add_argument("--adapt-steps", type=int, help="at most; default: by epochs")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
-    parser.add_argument("--checkpoint", default=CHECKPOINT, help="folder, package:NAME/FOLDER or Hub id")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument(
-        "--results", type=Path, default=Path(__file__).parent / "results", help="folder for the dated JSON"
-    )
-    parser.add_argument("--into", type=Path, help="JSON of an earlier run that this run's lines are added to")
     return parser
 
 

