@@ -2,12 +2,13 @@
 
 A small batch keeps a large GPU waiting for Python: a step of BERT's is some thousand kernels, each shorter than the
 time it takes to launch it. A recorded step is one launch (Nguyen et al. 2021, Accelerating PyTorch with CUDA Graphs).
-It draws new dropout at each replay, from the seed that is set before. Whether a step is recorded follows from the plan
-alone, while memory lasts, so that a resumed run takes each step the way the whole run does.
+It draws new dropout at each replay, from the seed that is set before. What is recorded follows from the plan alone, and
+all of it is recorded before the first replay, so that a resumed run takes each step the way the whole run does.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -71,37 +72,42 @@ class StepGraphs:
     ) -> None:
         self.plan, self.resident, self.lengths = plan, resident, lengths
         self.step, self.warm_up, self.optimizer = step, warm_up, optimizer
-        self.widths = widths_worth_recording(plan, lengths)
+        self.worth = batches_worth_recording(plan, lengths)
         self.problem: str | None = None
         self._recorded: dict[int, _Recorded] = {}
         self._pool: Any = None
-        if self.widths:
+        if self.worth:
             make_replayable(optimizer, resident.device)
 
     def replays(self, indices: np.ndarray) -> bool:
         """Says whether a step with these examples is one that is replayed."""
         full = len(indices) == self.plan.batch_size
-        return self.problem is None and full and width_of(self.lengths, indices) in self.widths
+        return self.problem is None and full and width_of(self.lengths, indices) in self.worth
 
     def take(self, indices: np.ndarray, seed: int) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Takes a step and gives its loss and gradient norm; None where it could not be recorded, and was not taken.
+        """Takes a step and gives its loss and gradient norm; None where steps cannot be recorded: it was not taken.
 
         Args:
             indices: The examples of the step.
             seed: Of its dropout.
         """
-        width = width_of(self.lengths, indices)
-        if width not in self._recorded:
+        if not self._recorded:
             try:
-                self._recorded[width] = self._record(indices, width)
+                self._record_all()
             except RuntimeError as error:
                 self._give_up("memory ran out" if is_out_of_memory(error) else str(error).strip().split("\n")[0])
                 return None
-        recorded = self._recorded[width]
+        recorded = self._recorded[width_of(self.lengths, indices)]
         torch.manual_seed(seed)
         recorded.places.copy_(torch.from_numpy(indices).pin_memory(), non_blocking=True)
         recorded.graph.replay()
         return recorded.loss.clone(), recorded.grad_norm.clone()
+
+    def _record_all(self) -> None:
+        """Records a step of each length, the longest first: the shorter ones find room in its memory."""
+        gc.collect()  # graphs of a run that was interrupted share their seeds with these until they are collected
+        for width, indices in sorted(self.worth.items(), reverse=True):
+            self._recorded[width] = self._record(indices, width)
 
     def _record(self, indices: np.ndarray, width: int) -> _Recorded:
         device = self.resident.device
@@ -139,16 +145,14 @@ def width_of(lengths: np.ndarray, indices: np.ndarray) -> int:
     return min(-(-longest // grain) * grain, int(lengths.max()))
 
 
-def widths_worth_recording(plan: Plan, lengths: np.ndarray) -> frozenset[int]:
-    """Gives the padded lengths that full batches of the run have often enough."""
-    batches = epoch_batches(plan.lengths, plan.batch_size, seed=plan.seed, epoch=0, batching=plan.batching)
-    counts: dict[int, int] = {}
-    for batch in batches:
+def batches_worth_recording(plan: Plan, lengths: np.ndarray) -> dict[int, np.ndarray]:
+    """Gives a full batch of each padded length that full batches of the run have often enough."""
+    found: dict[int, list[np.ndarray]] = {}
+    for batch in epoch_batches(plan.lengths, plan.batch_size, seed=plan.seed, epoch=0, batching=plan.batching):
         if len(batch) == plan.batch_size:
-            width = width_of(lengths, batch)
-            counts[width] = counts.get(width, 0) + 1
+            found.setdefault(width_of(lengths, batch), []).append(batch)
     epochs = plan.steps / plan.steps_per_epoch
-    return frozenset(width for width, count in counts.items() if count * epochs >= LEAST_REPLAYS)
+    return {width: batches[0] for width, batches in found.items() if len(batches) * epochs >= LEAST_REPLAYS}
 
 
 def make_replayable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:

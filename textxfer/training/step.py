@@ -92,7 +92,7 @@ class Stepper:
         if resident is None:
             return self.network.why_elsewhere("train")
         graphs = StepGraphs(plan, resident, self.lengths, self._whole, self._alone, self.optimizer)
-        if not graphs.widths:
+        if not graphs.worth:
             return f"no length of a full batch comes {LEAST_REPLAYS} times"
         self.graphs = graphs
         return None

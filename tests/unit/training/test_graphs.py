@@ -33,17 +33,60 @@ def test_long_batches_share_coarser_lengths(lengths: list[int], width: int) -> N
 
 
 def test_only_lengths_that_come_often_are_recorded() -> None:
-    def recorded(plan: Plan) -> frozenset[int]:
-        return graphs.widths_worth_recording(plan, plan.lengths)
+    def recorded(plan: Plan) -> set[int]:
+        return set(graphs.batches_worth_recording(plan, plan.lengths))
 
     # The one batch with the sixteen long examples comes once an epoch.
     assert recorded(plan(epochs=3)) == {8, 16}
-    assert recorded(plan(epochs=1, max_steps=3)) == frozenset()
-    assert recorded(Plan(np.full(31, 5), batch_size=32, epochs=100)) == frozenset()
+    assert recorded(plan(epochs=1, max_steps=3)) == set()
+    assert recorded(Plan(np.full(31, 5), batch_size=32, epochs=100)) == set()
 
 
 def test_examples_of_one_token_share_one_length() -> None:
-    assert graphs.widths_worth_recording(plan(epochs=3), np.ones(656, dtype=np.int64)) == {1}
+    assert set(graphs.batches_worth_recording(plan(epochs=3), np.ones(656, dtype=np.int64))) == {1}
+
+
+def test_a_length_is_recorded_with_a_batch_that_has_it() -> None:
+    run = plan(epochs=3)
+    found = graphs.batches_worth_recording(run, run.lengths)
+    assert {width: graphs.width_of(run.lengths, batch) for width, batch in found.items()} == {8: 8, 16: 16}
+    assert all(len(batch) == 32 for batch in found.values())
+
+
+def recorder(monkeypatch: pytest.MonkeyPatch, fails_at: int | None = None) -> tuple[graphs.StepGraphs, list[Any]]:
+    """Gives graphs that note what is recorded, and what is replayed as `(width, seed)`, without a device."""
+    run, noted = plan(epochs=3), []
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.randn(3))], lr=0.1)
+    made = graphs.StepGraphs(run, SimpleNamespace(device="cpu"), run.lengths, None, None, optimizer)  # type: ignore[arg-type]
+
+    def record(indices: np.ndarray, width: int) -> Any:
+        if width == fails_at:
+            raise RuntimeError("CUDA error: operation not permitted\nmore")
+        noted.append(width)
+        replay = lambda: noted.append((width, torch.initial_seed()))  # noqa: E731
+        graph = SimpleNamespace(replay=replay)
+        return graphs._Recorded(graph, torch.zeros(32, dtype=torch.long), torch.ones(()), torch.ones(()))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(made, "_record", record)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    return made, noted
+
+
+def test_all_lengths_are_recorded_before_the_first_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, noted = recorder(monkeypatch)
+    short, longer = np.arange(32), np.arange(320, 352)
+    for seed, indices in enumerate((short, longer, short)):
+        assert made.replays(indices)
+        made.take(indices, seed)
+    assert noted == [16, 8, (8, 0), (16, 1), (8, 2)]
+
+
+def test_where_one_length_cannot_be_recorded_none_is_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, noted = recorder(monkeypatch, fails_at=8)
+    assert made.take(np.arange(320, 352), 0) is None
+    assert made.problem == "CUDA error: operation not permitted"
+    assert not made.replays(np.arange(320, 352))
+    assert noted == [16]
 
 
 def test_all_steps_of_a_run_with_graphs_read_the_rate_alike() -> None:
