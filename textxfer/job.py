@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from textxfer.evaluation.overfitting import Overfitting
     from textxfer.modeling.lora import Updates
     from textxfer.recipe.schema import Recipe
-    from textxfer.training.assemble import Prepared, Training
+    from textxfer.training.assemble import Training
     from textxfer.training.choices import Chosen
     from textxfer.training.judge import Conclusion
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import Observer
+    from textxfer.training.prepare import Prepared
     from textxfer.training.run_folder import RunFolder
     from textxfer.training.step import Stepper
     from textxfer.training.stopping import StopSignal

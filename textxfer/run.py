@@ -186,12 +186,13 @@ def _run(
     """Prepares, trains, judges and saves; where something ends it early, says what is saved."""
     from textxfer.adaptation.texts import collect
     from textxfer.job import Job
-    from textxfer.training.assemble import assemble, encode_rows
+    from textxfer.training.assemble import assemble
     from textxfer.training.choices import Choices
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import tell
     from textxfer.training.phases import how_it_trains
     from textxfer.training.precision import make_accelerator
+    from textxfer.training.prepare import encode_rows
     from textxfer.training.rows import load_rows
     from textxfer.training.scrutiny import look_at
     from textxfer.training.stopping import StopSignal

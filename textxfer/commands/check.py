@@ -12,7 +12,7 @@ from textxfer.command_line import add_recipe_arguments
 if TYPE_CHECKING:
     import numpy as np
 
-    from textxfer.training.assemble import Prepared
+    from textxfer.training.prepare import Prepared
     from textxfer.training.rows import Rows
 
 SUMMARY = "check a recipe and its data without loading a model, and describe the rows"
@@ -32,7 +32,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.recipe, *arguments.overrides)
     from textxfer.publishing.hub import check_push
-    from textxfer.training.assemble import encode_rows
+    from textxfer.training.prepare import encode_rows
     from textxfer.training.rows import load_rows
     from textxfer.training.run_folder import RunFolder
 

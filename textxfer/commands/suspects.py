@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise RecipeError(f"{source}: suspects can be found where each row has one label; its task is another")
     from textxfer.commands._progress import progress
     from textxfer.evaluation.suspects import write
-    from textxfer.training.assemble import encode_rows
+    from textxfer.training.prepare import encode_rows
     from textxfer.training.scrutiny import find_suspects
 
     prepared = encode_rows(recipe, rows)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from textxfer.recipe.checks import set_but_unused
 from textxfer.recipe.merging import id_and_revision
-from textxfer.training.assemble import Prepared, planned_anew
 from textxfer.training.depth import Depth, choose_depth
 from textxfer.training.environment import is_recipe_of, recipe_fingerprint
 from textxfer.training.few_rows import is_open, on_road
 from textxfer.training.observers import Observer, tell
+from textxfer.training.prepare import Prepared, planned_anew
 from textxfer.training.processes import on_main
 from textxfer.training.ranking import Ranking, rank_checkpoints
 from textxfer.training.roads import Road, choose_road

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
-    from textxfer.training.assemble import Prepared
+    from textxfer.training.prepare import Prepared
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from textxfer.training.objective import example_weights, label_weights
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from textxfer.training.assemble import Prepared
     from textxfer.training.network import Network
+    from textxfer.training.prepare import Prepared
 
 
 def head_inputs(

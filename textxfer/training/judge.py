@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from accelerate import Accelerator
 
-    from textxfer.training.assemble import Prepared
     from textxfer.training.network import Network
+    from textxfer.training.prepare import Prepared
 
 LEAST_WATCHED, MOST_WATCHED = 100, 2000
 

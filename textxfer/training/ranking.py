@@ -14,8 +14,8 @@ from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.device import clear_memory, is_out_of_memory
 from textxfer.recipe.merging import id_and_revision, place_of
 from textxfer.recipe.schema import relative_place
-from textxfer.training.assemble import check_fit
 from textxfer.training.looks import Look, Sample, Tell, draw_sample, look
+from textxfer.training.prepare import check_fit
 from textxfer.training.rows import Rows
 from textxfer.training.seen import OwnRows
 

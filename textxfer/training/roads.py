@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from textxfer.training.assemble import Prepared
 from textxfer.training.few_rows import heads, roads
+from textxfer.training.prepare import Prepared
 from textxfer.training.trials import LEAST_JUDGED, RoadScore, Trials, parts_to_judge
 
 if TYPE_CHECKING:

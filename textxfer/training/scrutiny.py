@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from textxfer.data.findings import Findings
     from textxfer.evaluation.suspects import Suspects
-    from textxfer.training.assemble import Prepared
+    from textxfer.training.prepare import Prepared
 
 MOST_NEAR = 200_000
 """Rows: beyond that, nearly equal texts are looked for only where it is asked for."""

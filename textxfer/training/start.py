@@ -26,9 +26,9 @@ from textxfer.training.processes import on_main
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from textxfer.training.assemble import Prepared
     from textxfer.training.entrance import Entrance, Started
     from textxfer.training.network import Network
+    from textxfer.training.prepare import Prepared
 
 PENALTY_AFTER_CONTRAST = 0.01
 """Inverse penalty of a probe on a backbone that has seen all of its rows, of which none can be held back to choose."""

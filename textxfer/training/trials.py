@@ -21,9 +21,10 @@ from textxfer.modeling.anatomy import pooled_only
 from textxfer.modeling.build import skeleton
 from textxfer.modeling.freezing import freeze
 from textxfer.records import Encoded, Splits
-from textxfer.training.assemble import Prepared, Training, assemble, head_of, planned_anew
+from textxfer.training.assemble import Training, assemble
 from textxfer.training.few_rows import GROUPS, TEXTS, on_road
 from textxfer.training.head_probe import head_inputs, probe_of
+from textxfer.training.prepare import Prepared, head_of, planned_anew
 from textxfer.training.progress import Progress
 
 if TYPE_CHECKING:

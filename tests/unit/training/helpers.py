@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from textxfer.recipe.loading import load_recipe
-from textxfer.training.assemble import Prepared, prepare
 from textxfer.training.observers import Observer, PhaseLog
+from textxfer.training.prepare import Prepared, prepare
 
 GOOD = ["the film was a delight", "we loved the room", "the cast was fine", "a delight, the view and the breakfast"]
 BAD = ["a dull story told badly", "the soup came cold", "the waiter was rude", "no end in sight, dull and cold"]

@@ -13,9 +13,10 @@ import torch
 
 from tests.unit.training.helpers import make_recipe
 from textxfer.recipe.loading import load_recipe
-from textxfer.training.assemble import Prepared, Training, assemble, prepare
+from textxfer.training.assemble import Training, assemble
 from textxfer.training.loop import fit
 from textxfer.training.precision import make_accelerator
+from textxfer.training.prepare import Prepared, prepare
 from textxfer.training.progress import Progress
 from textxfer.training.step import Stepper
 

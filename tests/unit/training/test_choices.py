@@ -19,9 +19,9 @@ from textxfer.recipe.loading import load_recipe
 from textxfer.recipe.schema import relative_place
 from textxfer.run import run_recipe
 from textxfer.training import depth, ranking
-from textxfer.training.assemble import prepare
 from textxfer.training.choices import Chosen
 from textxfer.training.precision import make_accelerator
+from textxfer.training.prepare import prepare
 from textxfer.training.rows import load_rows
 
 

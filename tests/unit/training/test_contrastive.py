@@ -15,10 +15,11 @@ from tests.unit.training.steps import ready
 from textxfer.modeling.anatomy import last_linear
 from textxfer.recipe.loading import load_recipe
 from textxfer.recipe.small_data_section import OF_STEPS
-from textxfer.training.assemble import Training, assemble, prepare
+from textxfer.training.assemble import Training, assemble
 from textxfer.training.contrastive import Groups, TextGroups, contrast
 from textxfer.training.head_probe import head_inputs
 from textxfer.training.precision import make_accelerator
+from textxfer.training.prepare import prepare
 
 FAMILIES = ("bert", "roberta", "distilbert", "mpnet", "electra", "deberta-v2", "modernbert", "gpt2", "t5")
 

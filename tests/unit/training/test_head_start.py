@@ -29,8 +29,9 @@ from textxfer.modeling.anatomy import last_linear
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import RunResult, run_recipe
 from textxfer.training import head_probe, start
-from textxfer.training.assemble import Training, assemble, prepare
+from textxfer.training.assemble import Training, assemble
 from textxfer.training.precision import make_accelerator
+from textxfer.training.prepare import prepare
 
 PROBE = {"head": {"start": "probe"}}
 FAMILIES = ("bert", "roberta", "distilbert", "mpnet", "electra", "deberta-v2", "modernbert", "gpt2", "t5")

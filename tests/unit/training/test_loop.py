@@ -15,8 +15,9 @@ from tests.unit.training.helpers import Watcher, assert_same_weights, log, rows,
 from textxfer.errors import RecipeError, TrainingDiverged
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import RunResult, run_recipe
-from textxfer.training.assemble import assemble, prepare
+from textxfer.training.assemble import assemble
 from textxfer.training.precision import make_accelerator
+from textxfer.training.prepare import prepare
 from textxfer.training.step import Stepper, Taken
 
 Small = Callable[..., dict[str, Any]]

@@ -17,8 +17,9 @@ from textxfer import registry
 from textxfer.errors import Interrupted, RecipeError
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import RunResult, run_recipe
-from textxfer.training.assemble import Training, assemble, prepare
+from textxfer.training.assemble import Training, assemble
 from textxfer.training.precision import make_accelerator
+from textxfer.training.prepare import prepare
 
 MLP = {"name": "mlp", "hidden": [8], "start": "random"}
 GATED = '''

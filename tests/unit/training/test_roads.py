@@ -17,8 +17,8 @@ from textxfer.labels import LabelSet
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import run_recipe
 from textxfer.training import few_rows, roads, trials
-from textxfer.training.assemble import Prepared
 from textxfer.training.precision import make_accelerator
+from textxfer.training.prepare import Prepared
 from textxfer.training.roads import choose_road
 
 Untouched = Callable[..., dict[str, Any]]

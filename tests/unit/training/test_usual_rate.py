@@ -14,9 +14,9 @@ from tests.unit.training.helpers import Watcher, log, splits
 from textxfer.modeling.anatomy import usual_rate
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import run_recipe
-from textxfer.training.assemble import planned_anew, prepare
 from textxfer.training.few_rows import on_road
 from textxfer.training.phases import how_it_trains
+from textxfer.training.prepare import planned_anew, prepare
 
 
 @pytest.mark.parametrize(

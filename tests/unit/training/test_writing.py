@@ -22,7 +22,7 @@ from textxfer.errors import CheckpointError, Interrupted, RecipeError
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import run_recipe
 from textxfer.training import ranking
-from textxfer.training.assemble import prepare
+from textxfer.training.prepare import prepare
 
 HEAD = {"name": "text2text"}
 WORDS = {"good": "the film was fine", "bad": "the film was dull"}
