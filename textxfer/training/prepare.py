@@ -25,6 +25,7 @@ from textxfer.training.few_rows import settled
 from textxfer.training.phases import plan_of, told
 from textxfer.training.plan import Plan
 from textxfer.training.rows import Rows, load_rows
+from textxfer.training.seen import leak
 from textxfer.training.start import probe_settles
 from textxfer.training.writing import is_written, with_prompts, with_words
 
@@ -102,7 +103,8 @@ def _open(recipe: Recipe, rows: Rows) -> tuple[Checkpoint, list[str]]:
         assert recipe.checkpoint.id is not None
         checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)
         check_fit(recipe, checkpoint, rows)
-        return checkpoint, []
+        learned = leak(recipe, rows, checkpoint)
+        return checkpoint, [] if learned is None else [learned]
     opened: list[Checkpoint] = []
     problems: list[str] = []
     for name in recipe.checkpoint.auto:

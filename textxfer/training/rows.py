@@ -31,6 +31,7 @@ class Rows:
         labels: None for answers.
         notes: What the user should know, a sentence each.
         few: Whether they are so few that the recipe treats them unlike many.
+        held_back: Names of the splits that were cut from train.
     """
 
     task: Task
@@ -38,6 +39,7 @@ class Rows:
     labels: LabelSet | None
     notes: tuple[str, ...]
     few: bool = False
+    held_back: tuple[str, ...] = ()
 
 
 def load_rows(recipe: Recipe, given: Any = None) -> Rows:
@@ -81,10 +83,8 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
         notes.append(f"{source.path}: not used: {', '.join(unused)}")
     if whole and raw.validation is None and data.validation_fraction > 0:
         notes.append("no validation split, and none is cut from so few rows (`small_data: off` cuts one)")
-    if raw.validation is None and splits.validation is not None:
-        notes.append(f"no validation split: {len(splits.validation)} rows were cut from train")
-    if raw.test is None and splits.test is not None:
-        notes.append(f"no test split: {len(splits.test)} rows were cut from train")
+    held_back = {name: split for name, split in splits.present() if getattr(raw, name) is None}
+    notes += [f"no {name} split: {len(split)} rows were cut from train" for name, split in held_back.items()]
     if splits.test is None and splits.validation is None:
         notes.append("no validation and no test split: the last weights are kept, and nothing is scored")
     elif splits.test is None:
@@ -92,7 +92,7 @@ def load_rows(recipe: Recipe, given: Any = None) -> Rows:
     check_rows(recipe, splits, labels)
     if recipe.calibrate == "auto" and task.predicts == "labels" and splits.validation is not None:
         splits = reserve(splits, task.cut_by(splits.validation.rows)[0] or (), seed=data.split_seed)
-    return Rows(task, splits, labels, tuple(notes), few)
+    return Rows(task, splits, labels, tuple(notes), few, tuple(held_back))
 
 
 def _heeded(count: int, splits: Splits) -> str:

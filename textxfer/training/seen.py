@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from textxfer.modeling.checkpoint import Checkpoint
     from textxfer.recipe.schema import Recipe
     from textxfer.records import Splits
+    from textxfer.training.rows import Rows
 
 CARD = "README.md"
 HASHED = "@sha256:"
@@ -33,6 +34,28 @@ MOST_RUNS = 10
 VERY_ROWS = "was trained on these very rows"
 SAME_SET = "was trained on this data set"
 BEGAN = "began with a checkpoint that"
+
+
+def leak(recipe: Recipe, rows: Rows, checkpoint: Checkpoint) -> str | None:
+    """Says that rows held back from training may be rows that the checkpoint was trained on; None where that is not so.
+
+    A run on the very rows held the same ones back.
+
+    Args:
+        recipe: With absolute paths.
+        rows: Its rows.
+        checkpoint: The one that is trained further.
+    """
+    if not rows.held_back:
+        return None
+    said = OwnRows(recipe, rows.splits).seen_by(checkpoint)
+    if said is None or said.endswith(VERY_ROWS):
+        return None
+    held_back = " and ".join(rows.held_back)
+    return (
+        f"the checkpoint {said}, and the rows may have been cut otherwise then: scores on {held_back} rows that it has "
+        "learned say too much; take the `dataset.split_seed` and fractions of that time, or rows of their own"
+    )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 from textxfer.modeling.checkpoint import open_checkpoint
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import run_recipe
+from textxfer.training.prepare import prepare
 from textxfer.training.rows import load_rows
 from textxfer.training.seen import SAME_SET, VERY_ROWS, OwnRows
 
@@ -55,6 +56,32 @@ def test_a_run_on_other_cuts_of_the_same_file(rows: Path, recipe: Make, trained_
     assert seen(recipe(dataset={"path": str(copied), "split_seed": 1}), before) == SAME_SET
     moved = Path(shutil.move(before, tmp_path / "elsewhere"))
     assert seen(recipe(dataset={"path": str(copied), "split_seed": 1}), moved) == SAME_SET
+
+
+def test_a_further_run_on_other_cuts_is_told(rows: Path, recipe: Make, trained_on: Any, bert: Path) -> None:
+    def notes(checkpoint: Path, **dataset: Any) -> str:
+        further = recipe(checkpoint=str(checkpoint), dataset={"path": str(rows)} | dataset)
+        return " ".join(prepare(load_recipe(further)).rows.notes)
+
+    before = trained_on(rows)
+    assert f"the checkpoint {SAME_SET}" in notes(before, split_seed=1)
+    assert "scores on validation and test rows that it has learned" in notes(before, split_seed=1)
+    assert SAME_SET not in notes(before)
+    assert VERY_ROWS not in notes(before)
+    assert SAME_SET not in notes(bert, split_seed=1)
+
+
+def test_rows_of_their_own_are_not_held_back(
+    recipe: Make, trained_on: Any, tmp_path: Path, write_csv: Any, reviews: Any
+) -> None:
+    folder = tmp_path / "splits"
+    for number, name in enumerate(("train", "validation", "test")):
+        write_csv(folder / f"{name}.csv", reviews[number::3])
+    before = trained_on(folder)
+    (folder / "test.csv").write_text((folder / "test.csv").read_text().replace("the", "a"))
+    prepared = prepare(load_recipe(recipe(checkpoint=str(before), dataset={"path": str(folder)})))
+    assert not prepared.rows.held_back
+    assert SAME_SET not in " ".join(prepared.rows.notes)
 
 
 def test_a_run_that_left_the_backbone_alone(rows: Path, recipe: Make, trained_on: Any) -> None:
