@@ -211,6 +211,7 @@ class Job:
         from textxfer.training.observers import tell
         from textxfer.training.run_folder import SUSPECTS
         from textxfer.training.scrutiny import find_suspects
+        from textxfer.training.stopping import StopRequested
 
         prepared, wanted = self.prepared, self.recipe.suspects
         if wanted == "off" or prepared.rows.task.predicts != "labels":
@@ -227,6 +228,9 @@ class Job:
                 prepared, autocast=self.accelerator.autocast, between=lambda share: self.stop.check_alone()
             )
             write(found, self.keeper.folder.path / SUSPECTS)
+        except StopRequested:
+            tell(self.observers, "on_note", "the look for suspects was stopped; the run has finished")
+            return
         except Exception as error:
             tell(self.observers, "on_note", f"no look for suspects ({type(error).__name__}: {error})")
             return

@@ -17,6 +17,7 @@ from textxfer.command_line import add_recipe_arguments, run_command
 from textxfer.errors import OutputError, TextxferError
 
 if TYPE_CHECKING:
+    from textxfer.modeling.prefix_cache import Stored
     from textxfer.recipe.schema import Recipe
     from textxfer.training.choices import Chosen
     from textxfer.training.observers import Observer
@@ -109,13 +110,14 @@ def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: boo
     from textxfer.training.run_folder import write_seeds
 
     seeds, found, settled = recipe.train.seeds or (), {}, Chosen()
+    states: dict[str, Stored] = {}
     for number, seed in enumerate(seeds):
         tell(observers, "on_note", f"seed {seed} ({number + 1} of {len(seeds)})")
         train = recipe.train.model_copy(update={"seeds": None, "seed": seed})
         output = recipe.output.model_copy(update={"directory": str(recipe.folder)})
         one = recipe.model_copy(update={"name": f"seed-{seed}", "train": train, "output": output})
         shared = Path(recipe.output.directory)
-        found[seed] = _run_once(one, given, observers, **how, settled=settled, shared=shared).metrics
+        found[seed] = _run_once(one, given, observers, **how, settled=settled, shared=shared, states=states).metrics
         settled = settled | Chosen.read(one.folder)
     select_by = chosen_metric(recipe)
     greater_is_better = registry.load("metrics", select_by).greater_is_better
@@ -135,6 +137,7 @@ def _run_once(
     overwrite: bool,
     settled: Chosen | None = None,
     shared: Path | None = None,
+    states: dict[str, Stored] | None = None,
 ) -> RunResult:
     """Runs a recipe with one seed.
 
@@ -146,6 +149,7 @@ def _run_once(
         overwrite: See `run_recipe`.
         settled: What a run beside it chose where the recipe leaves something open.
         shared: Folder of what runs share; default: the one that the run folder goes to.
+        states: Of frozen layers, which runs share too.
     """
     from textxfer.training.choices import Chosen, known_choices
     from textxfer.training.run_folder import RunFolder
@@ -156,7 +160,7 @@ def _run_once(
         if resume and folder.finished:
             return _finished_before(recipe, folder, told)
         known = (settled or Chosen()) | known_choices(recipe, folder)
-        return _run(recipe, splits, folder, told, known, shared or Path(recipe.output.directory))
+        return _run(recipe, splits, folder, told, known, shared or Path(recipe.output.directory), states)
     finally:
         folder.release()
 
@@ -181,13 +185,20 @@ def _finished_before(recipe: Recipe, folder: RunFolder, observers: list[Observer
 
 
 def _run(
-    recipe: Recipe, given: Any, folder: RunFolder, observers: list[Observer], known: Chosen, shared: Path
+    recipe: Recipe,
+    given: Any,
+    folder: RunFolder,
+    observers: list[Observer],
+    known: Chosen,
+    shared: Path,
+    states: dict[str, Stored] | None,
 ) -> RunResult:
     """Prepares, trains, judges and saves; where something ends it early, says what is saved."""
     from textxfer.adaptation.texts import collect
     from textxfer.job import Job
     from textxfer.training.assemble import assemble
     from textxfer.training.choices import Choices
+    from textxfer.training.environment import precision_of
     from textxfer.training.keeper import Keeper
     from textxfer.training.observers import tell
     from textxfer.training.phases import how_it_trains
@@ -222,11 +233,10 @@ def _run(
         prepared = replace(prepared, checkpoint=adapted(work, shared, accelerator, observers))
     stop = StopSignal(accelerator)
     prepared = choices.depth(choices.road(prepared, recipe))
-    training = assemble(prepared, accelerator, stop)
+    training = assemble(prepared, accelerator, stop, states)
     for note in training.notes:
         tell(observers, "on_note", note)
-    precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
-    where = f"{precision} on {accelerator.device.type}"
+    where = f"{precision_of(accelerator)} on {accelerator.device.type}"
     tell(observers, "on_note", how_it_trains(recipe, prepared.recipe, prepared.plan, where))
     tell(observers, "on_model", training.frozen[prepared.plan.phase(0)])
     keeper = Keeper(folder, training, accelerator)

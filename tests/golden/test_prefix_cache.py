@@ -33,6 +33,8 @@ def test_losses_do_not_change(
     made = recipe(checkpoint=str(checkpoints(family)), freeze={"layers": layers}, train={"epochs": 5, "dropout": 0.0})
     plain = run(made, reviews, "train.prefix_cache=off")
     cached = run(made, reviews)
+    timing = json.loads((Path(made["output"]["directory"]) / made["name"] / "metrics.json").read_text())["timing"]
+    assert timing["prefix_seconds"] > 0
     assert len(plain) >= STEPS
     assert cached == pytest.approx(plain, abs=1e-4)
 

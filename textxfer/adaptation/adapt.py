@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from textxfer.adaptation.work import Work, digest, head_plan, notes
 from textxfer.errors import OutputError, TrainingDiverged
+from textxfer.recipe.sections import Adapt
 from textxfer.records import Scores
 from textxfer.training.observers import JsonLines, Observer, tell
 from textxfer.training.plan import Plan
@@ -117,7 +118,14 @@ def _adapt(work: Work, place: RunFolder, accelerator: Accelerator, observers: li
         try:
             return run.to_the_end(optimizer, best)
         except TrainingDiverged as error:
-            raise TrainingDiverged(*(line.replace("train.", "adapt.") for line in error.lines)) from error
+            raise TrainingDiverged(*map(_of_adapt, error.lines)) from error
+
+
+def _of_adapt(line: str) -> str:
+    """Gives a sentence about fields of `train` as one about those of `adapt`, which has all but the precision."""
+    for name in Adapt.model_fields:
+        line = line.replace(f"train.{name}", f"adapt.{name}")
+    return line
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textxfer.errors import TextxferError
@@ -68,6 +69,26 @@ def clear_memory() -> None:
     from accelerate.utils.memory import clear_device_cache
 
     clear_device_cache(garbage_collection=True)
+
+
+def free_memory(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Gives the bytes of memory that can still be taken: those of the machine, or of the container's limit if less.
+
+    Args:
+        root: Where control groups are told of, of either version.
+    """
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            free = min(free, max(int((root / limit).read_text()) - int((root / used).read_text()), 0))
+        except (OSError, ValueError):  # not there, or `max`: there is no limit
+            continue
+    return free
 
 
 def reuse_freed_memory(model: torch.nn.Module) -> bool:

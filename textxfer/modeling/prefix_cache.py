@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from textxfer.modeling.checkpoint import first_line
 from textxfer.modeling.prefix import Prefix
 from textxfer.records import Encoded
 
@@ -52,6 +53,8 @@ class Stored:
         places = np.where(columns < lengths[:, None], starts[:, None] + columns, 0)
         index = torch.from_numpy(places.reshape(-1)).to(self.values.device)
         rows = self.values.index_select(0, index)
+        if batch.input_ids.is_cuda and not rows.is_cuda:
+            rows = rows.pin_memory()
         return rows.view(len(batch), width, -1).to(batch.input_ids.device, non_blocking=True)
 
 
@@ -66,17 +69,18 @@ class PrefixCache:
     Attributes:
         prefix: Whose states.
         dtype: Of the states.
-        memory: Most bytes to hold in memory, for the states of one call.
         folder: Where a file goes for states that do not fit; it has no name, so that nothing is left of it.
-        keep: Where states are kept for later runs, instead; None: nowhere.
+        memory: Most bytes to hold in memory, for the states of one call.
+        keep: Where states are kept for later runs, instead, to be read from there, or from a GPU on which they fit;
+            None: nowhere.
         device: Where states in memory are.
         precision: Of the forward pass ("no", "bf16", "fp16"); states of another are other states.
     """
 
     prefix: Prefix
     dtype: torch.dtype
-    memory: int
     folder: Path
+    memory: int = 0
     keep: Path | None = None
     device: torch.device | str = "cpu"
     precision: str = "no"
@@ -96,7 +100,9 @@ class PrefixCache:
         shape = (int(kept.offsets[-1]), width)
         size = shape[0] * width * self.dtype.itemsize
         if self.keep is not None:
-            return Stored(kept, self._kept(encoded, kept, batches, shape, size))
+            values = self._kept(encoded, kept, batches, shape, size)
+            on_gpu = torch.device(self.device).type == "cuda" and size <= self.memory
+            return Stored(kept, values.to(self.device) if on_gpu else values)
         if size <= self.memory:
             values = torch.empty(shape, dtype=self.dtype, device=self.device)
         else:
@@ -125,7 +131,7 @@ class PrefixCache:
         self, encoded: Encoded, kept: Encoded, batches: Batches, shape: tuple[int, int], size: int
     ) -> torch.Tensor:
         assert self.keep is not None
-        key = self._key(encoded)
+        key = self.key(encoded)
         path, manifest = self.keep / f"{key}.states", self.keep / f"{key}.json"
         if _is_whole(path, manifest, size):
             with contextlib.suppress(OSError, RuntimeError):
@@ -146,7 +152,8 @@ class PrefixCache:
             temporary.unlink(missing_ok=True)
         return values
 
-    def _key(self, encoded: Encoded) -> str:
+    def key(self, encoded: Encoded) -> str:
+        """Gives the hash of all that the states of some examples depend on."""
         import transformers
 
         settings: Any = self.prefix.model.config
@@ -191,10 +198,10 @@ def _file_tensor(path: Path, shape: tuple[int, int], dtype: torch.dtype, size: i
             else:
                 file.truncate(size)
         return _map(path, shape, dtype)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch's own, where the file system cannot map files
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        raise CannotStore(f"{path.parent}: {error.strerror or error}") from error
+        raise CannotStore(f"{path.parent}: {getattr(error, 'strerror', None) or first_line(error)}") from error
 
 
 def _map(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:

@@ -204,9 +204,14 @@ def _written(recipe: Recipe, task: Any) -> Iterator[Problem]:
     if head.start == "probe":
         what = f"a probe is fitted to a last linear layer, and {TEXT2TEXT} has none; leave it out"
         yield Problem(("head", "start"), what)
-    if recipe.freeze.layers == "all":
-        what = f"leaves nothing to train: {TEXT2TEXT} has no head but the decoder; freeze a number of layers"
-        yield Problem(("freeze", "layers"), what)
+    thaws = recipe.freeze.thaw_every is not None and "layers" not in recipe.freeze.model_fields_set
+    frozen: dict[tuple[str, ...], bool] = {
+        ("freeze", "thaw_every" if thaws else "layers"): thaws or recipe.freeze.layers == "all"
+    }
+    for number, phase in enumerate(recipe.train.phases or ()):
+        frozen["train", "phases", f"[{number}]", "freeze", "layers"] = phase.freeze.layers == "all"
+    what = f"leaves nothing to train: {TEXT2TEXT} has no head but the decoder; freeze a number of layers"
+    yield from (Problem(path, what) for path, whole in frozen.items() if whole)
     if recipe.train.head_learning_rate is not None:
         yield Problem(("train", "head_learning_rate"), f"{TEXT2TEXT} has no head but the decoder; leave it out")
     if task is None:

@@ -22,8 +22,8 @@ def section(run: RunFiles) -> Section | None:
         leads.append(f"Of {len(ranking['ranked'])} checkpoints this one was ranked first.")
     if road:
         blocks += [_roads(road["scores"])] if road["scores"] else []
-        rows = f"{count(road['of'])} training rows of {count(road['labels'])} labels are few"
-        leads.append(f"{rows}; the run took the road {road['road']} with the head {road['head']}: {road['sentence']}.")
+        rows = f"With {count(road['of'])} training rows of {count(road['labels'])} labels"
+        leads.append(f"{rows} the run took the road {road['road']} with the head {road['head']}: {road['sentence']}.")
     if depth:
         blocks.append(Figures([_curve(depth["curve"], depth["layers"])]))
         leads.append(f"{depth['layers']} of {len(depth['curve']) - 1} layers are frozen: {depth['sentence']}.")
@@ -50,7 +50,12 @@ def _readings(probed: Sequence[Mapping[str, Any]], road: Mapping[str, Any] | Non
             f"Chosen by linear probes on {rows:,} training rows, cross-validated, before any step; they foretell what "
             "training comes to roughly, not surely."
         )
-    if road and road["scores"]:
+    if road and {each["road"] for each in road["scores"]} == {"probe"}:
+        yield (
+            f"The heads were compared by probes, cross-validated on {count(road['rows'])} training rows; the first "
+            "within one standard error of the best was taken. No roads were compared."
+        )
+    elif road and road["scores"]:
         yield (
             f"The roads were carried out on parts of the training rows and judged on {count(road['rows'])} that were "
             "held out; the cheapest within one standard error of the best was taken."
@@ -66,7 +71,7 @@ def _roads(scores: Sequence[Mapping[str, Any]]) -> Table:
         Column("Seconds", "score"),
     ]
     rows = [(each["head"], each["road"], each["accuracy"], each["error"], each["seconds"]) for each in scores]
-    return Table("Roads with few rows, the cheapest first", columns, rows)
+    return Table("Heads and roads, the cheapest first", columns, rows)
 
 
 def _ranking(ranked: Sequence[Mapping[str, Any]]) -> Table:

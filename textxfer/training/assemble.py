@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
+    from textxfer.modeling.prefix_cache import Stored
     from textxfer.training.entrance import Started
     from textxfer.training.network import Network
 
@@ -63,8 +64,19 @@ class Training:
     notes: tuple[str, ...]
 
 
-def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | None = None) -> Training:
+def assemble(
+    prepared: Prepared,
+    accelerator: Accelerator,
+    stop: StopSignal | None = None,
+    shared: dict[str, Stored] | None = None,
+) -> Training:
     """Loads the weights and builds everything that trains and judges them.
+
+    Args:
+        prepared: The run.
+        accelerator: Of the run.
+        stop: Asked between two batches.
+        shared: What runs of other seeds share of the states of frozen layers, see `Network`.
 
     Raises:
         CheckpointError: The weights cannot be loaded.
@@ -88,7 +100,7 @@ def assemble(prepared: Prepared, accelerator: Accelerator, stop: StopSignal | No
         checkpoint_activations(model)
     model.to(accelerator.device)
     pad, told_right = prepared.checkpoint.tokenizer.pad_token_id, teaches(recipe, rows.labels)
-    network = Network(model, frozen[0], prepared.encoded, pad, teaches=told_right)
+    network = Network(model, frozen[0], prepared.encoded, pad, teaches=told_right, shared=shared)
     optimizer = adamw(
         model,
         prepared.plan.learning_rate,

@@ -109,6 +109,26 @@ def _check_layers(recipe: Recipe, checkpoint: Checkpoint) -> None:
         raise RecipeError(*problems)
 
 
+def check_contrast(recipe: Recipe, checkpoint: Checkpoint, few: bool) -> None:
+    """Stops where a contrastive start, which trains the backbone, may be taken and all of its layers are frozen.
+
+    Args:
+        recipe: Complete.
+        checkpoint: Opened.
+        few: Whether its rows are few, so that `small_data: auto` compares roads.
+
+    Raises:
+        RecipeError: They are.
+    """
+    road, layers = recipe.small_data.road, recipe.freeze.layers
+    whole = layers == "all" or (layers != "auto" and layers >= checkpoint.config.num_hidden_layers)
+    if whole and (road == "contrastive" or (road == "auto" and few)):
+        raise RecipeError(
+            f"freeze.layers: is {layers}, and nothing is left that the contrastive start of `small_data: {road}` could "
+            "train; freeze fewer, or take the road `probe`"
+        )
+
+
 def check_adaptation(settings: Adapt, checkpoint: Checkpoint) -> None:
     """Stops where a checkpoint cannot be adapted as a recipe's `adapt` says; no weight is loaded.
 

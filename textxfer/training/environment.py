@@ -41,11 +41,17 @@ def describe(accelerator: Accelerator, seed: int, checkpoint: Checkpoint) -> dic
         "platform": platform.platform(),
         "packages": {package: _version(package) for package in PACKAGES},
         "device": {"type": device.type, "name": name, "processes": accelerator.num_processes, "cores": os.cpu_count()},
-        "precision": {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision),
+        "precision": precision_of(accelerator),
         "seed": seed,
         "checkpoint": checkpoint.id,
         "checkpoint_revision": getattr(checkpoint.config, "_commit_hash", None) or checkpoint.revision,
     }
+
+
+def precision_of(accelerator: Accelerator) -> str:
+    """Gives the precision of a run by the name that recipes have for it."""
+    precision = str(accelerator.mixed_precision)
+    return {"no": "fp32"}.get(precision, precision)
 
 
 def identity(

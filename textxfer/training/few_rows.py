@@ -65,7 +65,7 @@ def heads(recipe: Recipe) -> tuple[str, ...]:
     return (recipe.head.name,) if keeps_adapter or "name" in recipe.head.model_fields_set else HEADS
 
 
-def settled(recipe: Recipe, *, few: bool, kept: bool, rows: int) -> Recipe:
+def settled(recipe: Recipe, *, few: bool, kept: bool, rows: int, fits: bool = True) -> Recipe:
     """Gives the recipe with all that can be settled before the rows are looked at; what `is_open` stays so.
 
     Args:
@@ -73,13 +73,20 @@ def settled(recipe: Recipe, *, few: bool, kept: bool, rows: int) -> Recipe:
         few: Whether its rows are few.
         kept: Whether the checkpoint has a head for these labels already.
         rows: Of train.
+        fits: Whether the head ends in a linear layer, which a probe can stand in for.
 
     Raises:
-        RecipeError: It names a road, which begins with a new head, and the checkpoint's is kept.
+        RecipeError: It names a road, which begins with a new head, and the checkpoint's is kept, or with a probe, for
+            which the head has no place.
     """
     road = recipe.small_data.road
-    if road == "auto" and (kept or not few):
+    if road == "auto" and (kept or not few or not fits):
         return _with(recipe, small_data={"road": "off"})
+    if road in ROADS and not fits:
+        raise RecipeError(
+            f"small_data: the road `{road}` begins with a probe, and the head `{recipe.head.name}` does not end in a "
+            "linear layer; leave `small_data` out, or take another head"
+        )
     if road in ROADS and kept:
         raise RecipeError(
             f"small_data: the checkpoint's head knows these labels and is kept, and the road `{road}` begins with a "
@@ -102,7 +109,7 @@ def on_road(recipe: Recipe, road: str, head: str, rows: int) -> Recipe:
     recipe = recipe.model_copy(update={"head": made.model_copy(update={"name": head, "start": "probe"})})
     if road == "probe":
         recipe = recipe.model_copy(update={"lora": None})  # a probe that only chooses the head of another road
-        return _with(recipe, small_data={"road": road}, freeze={"layers": "all"})
+        return _with(recipe, small_data={"road": road}, freeze={"layers": "all"}, train={"layer_decay": 1.0})
     if road == "contrastive":
         steps = few.steps or min(max(-(-rows * VIEWS // (GROUPS * TEXTS)), LEAST_STEPS), MOST_STEPS)
         rate = few.learning_rate or recipe.train.learning_rate

@@ -3,7 +3,7 @@
 A small batch keeps a large GPU waiting for Python: a step of BERT's is some thousand kernels, each shorter than the
 time it takes to launch it. A recorded step is one launch (Nguyen et al. 2021, Accelerating PyTorch with CUDA Graphs).
 It draws new dropout at each replay, from the seed that is set before. What is recorded follows from the plan alone, and
-all of it is recorded before the first replay, so that a resumed run takes each step the way the whole run does.
+all of it is recorded before the first replay: a resumed run records what the whole run did, in the same order.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 
 from textxfer.data.batching import epoch_batches
 from textxfer.data.resident import Resident
+from textxfer.modeling.checkpoint import first_line
 from textxfer.modeling.device import clear_memory, is_out_of_memory
 from textxfer.training.plan import Plan
 
@@ -72,6 +73,7 @@ class StepGraphs:
     ) -> None:
         self.plan, self.resident, self.lengths = plan, resident, lengths
         self.step, self.warm_up, self.optimizer = step, warm_up, optimizer
+        self.longest = int(lengths.max())
         self.worth = batches_worth_recording(plan, lengths)
         self.problem: str | None = None
         self._recorded: dict[int, _Recorded] = {}
@@ -82,7 +84,7 @@ class StepGraphs:
     def replays(self, indices: np.ndarray) -> bool:
         """Says whether a step with these examples is one that is replayed."""
         full = len(indices) == self.plan.batch_size
-        return self.problem is None and full and width_of(self.lengths, indices) in self.worth
+        return self.problem is None and full and width_of(self.lengths, indices, self.longest) in self.worth
 
     def take(self, indices: np.ndarray, seed: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Takes a step and gives its loss and gradient norm; None where steps cannot be recorded: it was not taken.
@@ -95,9 +97,11 @@ class StepGraphs:
             try:
                 self._record_all()
             except RuntimeError as error:
-                self._give_up("memory ran out" if is_out_of_memory(error) else str(error).strip().split("\n")[0])
+                cause = error.__context__ or error  # leaving a capture that failed raises an error of its own
+                lacks = is_out_of_memory(error) or is_out_of_memory(cause)
+                self.give_up("memory ran out" if lacks else first_line(cause))
                 return None
-        recorded = self._recorded[width_of(self.lengths, indices)]
+        recorded = self._recorded[width_of(self.lengths, indices, self.longest)]
         torch.manual_seed(seed)
         recorded.places.copy_(torch.from_numpy(indices).pin_memory(), non_blocking=True)
         recorded.graph.replay()
@@ -126,31 +130,38 @@ class StepGraphs:
         self.optimizer.zero_grad(set_to_none=True)  # these lie in the graph's own memory
         return _Recorded(graph, places, taken.loss, taken.grad_norm)
 
-    def _give_up(self, problem: str) -> None:
+    def give_up(self, problem: str) -> None:
+        """Records and replays nothing from now on, and lets go of the memory.
+
+        Args:
+            problem: Why.
+        """
         self.problem = problem
         self.optimizer.zero_grad(set_to_none=True)
         self._recorded.clear()
         clear_memory()
 
 
-def width_of(lengths: np.ndarray, indices: np.ndarray) -> int:
+def width_of(lengths: np.ndarray, indices: np.ndarray, most: int) -> int:
     """Gives the padded length at which a step is recorded: few enough of them, none beyond the longest example.
 
     Args:
         lengths: Tokens of each example (N,).
         indices: The examples of the step.
+        most: Tokens of the longest example of all.
     """
     longest = int(lengths[indices].max())
     grain = 8 if longest <= 64 else 16 if longest <= 256 else 32
-    return min(-(-longest // grain) * grain, int(lengths.max()))
+    return min(-(-longest // grain) * grain, most)
 
 
 def batches_worth_recording(plan: Plan, lengths: np.ndarray) -> dict[int, np.ndarray]:
     """Gives a full batch of each padded length that full batches of the run have often enough."""
     found: dict[int, list[np.ndarray]] = {}
+    longest = int(lengths.max())
     for batch in epoch_batches(plan.lengths, plan.batch_size, seed=plan.seed, epoch=0, batching=plan.batching):
         if len(batch) == plan.batch_size:
-            found.setdefault(width_of(lengths, batch), []).append(batch)
+            found.setdefault(width_of(lengths, batch, longest), []).append(batch)
     epochs = plan.steps / plan.steps_per_epoch
     return {width: batches[0] for width, batches in found.items() if len(batches) * epochs >= LEAST_REPLAYS}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from textxfer.errors import Interrupted, OutputError, TextxferError
 from textxfer.training import resume
 from textxfer.training.best import Best
-from textxfer.training.environment import is_recipe_of
+from textxfer.training.environment import is_recipe_of, precision_of
 from textxfer.training.observers import JsonLines
 from textxfer.training.processes import on_main
 from textxfer.training.progress import Progress
@@ -61,6 +61,7 @@ class Keeper:
 
     def __init__(self, folder: RunFolder, training: Trained, accelerator: Accelerator) -> None:
         self.folder, self.training, self.accelerator = folder, training, accelerator
+        self.named = dict(training.model.named_parameters())
         self.progress = Progress()
         self.saved_step: int | None = None
         self.saved_at = time.monotonic()
@@ -180,7 +181,7 @@ class Keeper:
             return False
         best = self.training.best.weights if self.training.best is not None else {}
         scaler = self.accelerator.scaler
-        state = resume.capture(self.training.model, self.training.optimizer, self.progress, best, scaler)
+        state = resume.capture(self.named, self.training.optimizer, self.progress, best, scaler)
         resume.write_state(self.folder.resume_folder, state)
         self.saved_at = time.monotonic()
         return True
@@ -211,6 +212,11 @@ class Keeper:
                 f"{self.folder.path}: cannot be resumed: the {what} changed since the run began; --overwrite "
                 "begins anew"
             )
+        notes, begun = [], self.folder.read_json(ENVIRONMENT)
         if known.get("processes") != identity["processes"]:
-            return ["the number of processes changed: the run goes on, but not bit for bit as it would have"]
-        return []
+            notes.append("the number of processes changed")
+        was = f"{begun.get('precision')} on {begun.get('device', {}).get('type')}"
+        now = f"{precision_of(self.accelerator)} on {self.accelerator.device.type}"
+        if was != now:
+            notes.append(f"it began in {was} and goes on in {now}")
+        return [f"{note}: the run goes on, but not bit for bit as it would have" for note in notes]

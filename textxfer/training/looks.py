@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from textxfer.errors import DataError
+from textxfer.errors import CheckpointError, DataError
 from textxfer.evaluation.features import features
 from textxfer.evaluation.probing import MOST_ROWS, check_labels, stratified_sample
+from textxfer.heads import HeadChoice
+from textxfer.modeling.anatomy import is_backbone_alone
 from textxfer.modeling.build import build
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.training.rows import Rows
@@ -18,6 +20,7 @@ from textxfer.training.rows import Rows
 if TYPE_CHECKING:
     import datasets
     import numpy as np
+    import torch
     from accelerate import Accelerator
 
     from textxfer.modeling.features import Pooling
@@ -74,6 +77,14 @@ def draw_sample(rows: Rows, most: int = MOST_ROWS, seed: int = 0) -> Sample:
     return Sample(train.select(places), ids, len(train))
 
 
+def built_to_look(checkpoint: Checkpoint, rows: Rows) -> torch.nn.Module:
+    """Loads a checkpoint's weights with a head that nobody looks at: its own, or one that it can carry."""
+    head = checkpoint.head
+    if head is None and is_backbone_alone(checkpoint.config):
+        head = HeadChoice("mean", {})
+    return build(checkpoint, rows.task.auto_class, rows.labels, head=head).model
+
+
 def look(
     checkpoint: Checkpoint,
     rows: Rows,
@@ -96,11 +107,13 @@ def look(
         between: Called with the share that is done.
 
     Raises:
-        CheckpointError: Its weights cannot be loaded.
+        CheckpointError: Its weights cannot be loaded, or its states are not finite.
     """
+    import numpy as np
+
     task, limit = copy.copy(rows.task), checkpoint.most_tokens
     task.max_length = task.max_length if limit is None else min(task.max_length, limit)
-    model = build(checkpoint, task.auto_class, rows.labels, head=checkpoint.head).model.to(accelerator.device)
+    model = built_to_look(checkpoint, rows).to(accelerator.device)
     began = time.monotonic()
     encoded = task.encode(sample.rows, checkpoint.tokenizer, None)
     with accelerator.autocast():
@@ -113,4 +126,8 @@ def look(
             between=between,
         )
     seconds = time.monotonic() - began
+    if not np.isfinite(vectors).all():
+        raise CheckpointError(
+            f"{checkpoint.id}: what it makes of some training rows is not a finite number; try train.precision: fp32"
+        )
     return Look(vectors, sum(parameter.numel() for parameter in model.parameters()), seconds)

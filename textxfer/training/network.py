@@ -19,7 +19,7 @@ import torch
 from textxfer.data.batching import collate, sorted_batches
 from textxfer.data.resident import Resident
 from textxfer.modeling.anatomy import pooled_only, view
-from textxfer.modeling.device import is_out_of_memory
+from textxfer.modeling.device import free_memory, is_out_of_memory
 from textxfer.modeling.freezing import Frozen
 from textxfer.modeling.prefix import Prefix, Suffix, find_prefix
 from textxfer.modeling.prefix_cache import CannotStore, PrefixCache, Stored, bytes_needed
@@ -56,6 +56,8 @@ class Network:
         encoded: Examples by split.
         pad_token_id: Of the tokenizer.
         teaches: Whether the module is told in training which label is right, so that it need not compute the others.
+        shared: States by their keys, of an earlier run of other seed that may be those of this one; the run leaves its
+            own there. None: nobody comes after it.
 
     Attributes:
         module: Called with a batch's inputs; shares the model's weights.
@@ -70,7 +72,9 @@ class Network:
         pad_token_id: int = 0,
         *,
         teaches: bool = False,
+        shared: dict[str, Stored] | None = None,
     ) -> None:
+        self.shared = shared
         self.model, self.frozen, self.pad_token_id, self.teaches = model, frozen, pad_token_id, teaches
         self.encoded = dict(encoded)
         self.seconds = 0.0
@@ -195,22 +199,23 @@ class Network:
         device = accelerator.device
         dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
         needed = sum(bytes_needed(self.encoded[split], prefix, dtype) for split in splits)
+        cache = PrefixCache(
+            prefix, dtype, keep=options.keep, folder=options.spill, precision=accelerator.mixed_precision
+        )
+        keys = {split: cache.key(self.encoded[split]) for split in splits} if self._shares(options) else {}
+        if self.shared and all(key in self.shared for key in keys.values()):
+            self._stored = {split: self.shared[key] for split, key in keys.items()}
+            return f"{self._frozen_layers()} was computed for an earlier seed ({needed / 2**20:.1f} MiB)"
+        if self.shared is not None:
+            self.shared.clear()
         place = _place(needed, options.memory, accelerator)
+        cache = replace(cache, memory=0 if place is None else needed, device=place or "cpu")
 
         def batches(encoded: Encoded) -> Iterator[Batch]:
             for indices in sorted_batches(encoded.lengths, TOKENS_AT_A_TIME.get(device.type, 2048)):
                 between()
                 yield collate(encoded, indices, pad_token_id=self.pad_token_id, device=device)
 
-        cache = PrefixCache(
-            prefix,
-            dtype,
-            memory=0 if place is None else needed,
-            folder=options.spill,
-            keep=options.keep,
-            device=place or "cpu",
-            precision=accelerator.mixed_precision,
-        )
         problem = None
         try:
             with accelerator.autocast():
@@ -226,8 +231,16 @@ class Network:
             raise problem or CannotStore("another process had no room for it")
         where = "in a file" if place is None else "in memory"
         where = f"in {options.keep}" if options.keep is not None else where
-        layers = "1 frozen layer" if self.frozen.layers == 1 else f"{self.frozen.layers} frozen layers"
-        return f"the output of {layers} is computed once and kept {where} ({needed / 2**20:.1f} MiB)"
+        if self.shared is not None:
+            self.shared.update((key, self._stored[split]) for split, key in keys.items())
+        return f"{self._frozen_layers()} is computed once and kept {where} ({needed / 2**20:.1f} MiB)"
+
+    def _shares(self, options: CacheOptions) -> bool:
+        return self.shared is not None and options.keep is None
+
+    def _frozen_layers(self) -> str:
+        layers = self.frozen.layers
+        return f"the output of {layers} frozen layer{'' if layers == 1 else 's'}"
 
     def _why_not(self) -> str | None:
         if self.frozen.layers == 0:
@@ -240,14 +253,12 @@ class Network:
 
 def _place(needed: int, limit: int | None, accelerator: Accelerator) -> torch.device | None:
     """Gives where states are held: the device of the run, else the memory of its machine, else None for a file."""
-    import psutil
-
     most = limit if limit is not None else needed
     device = accelerator.device
     if device.type == "cuda" and needed <= min(most, torch.cuda.mem_get_info(device)[0] // 2):
         return device
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if needed <= min(most, psutil.virtual_memory().available // 2 // beside):
+    if needed <= min(most, free_memory() // 2 // beside):
         return torch.device("cpu")
     return None
 

@@ -11,8 +11,8 @@ from typing import Any
 from textxfer.errors import CheckpointError, DataError, RecipeError, all_at_once
 from textxfer.heads import HeadChoice, is_stock
 from textxfer.labels import LabelSet
-from textxfer.modeling.anatomy import usual_pooling, usual_rate
-from textxfer.modeling.build import keeps_head, settle_labels
+from textxfer.modeling.anatomy import own_head, usual_pooling, usual_rate
+from textxfer.modeling.build import keeps_head, settle_labels, skeleton
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.modeling.label_words import check_writes
 from textxfer.modeling.lora import check_peft
@@ -20,7 +20,7 @@ from textxfer.recipe.merging import id_and_revision
 from textxfer.recipe.schema import Recipe
 from textxfer.records import Encoded
 from textxfer.tasks import Task
-from textxfer.training.checks import check_checkpoint, check_plan, check_pooling
+from textxfer.training.checks import check_checkpoint, check_contrast, check_plan, check_pooling
 from textxfer.training.few_rows import settled
 from textxfer.training.phases import plan_of, told
 from textxfer.training.plan import Plan
@@ -84,8 +84,13 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
         name: task.encode(split.rows, checkpoint.tokenizer, rows.labels)
         for name, split in rows.splits.present(reserved=True)
     }
-    kept = keeps_head(checkpoint, rows.labels, head_of(recipe))
-    recipe = settled(_as_done(recipe, rows, checkpoint), few=rows.few, kept=kept, rows=len(rows.splits.train))
+    recipe = settled(
+        _as_done(recipe, rows, checkpoint),
+        few=rows.few,
+        kept=_keeps_head(recipe, checkpoint, rows),
+        rows=len(rows.splits.train),
+        fits=_takes_probe(recipe, checkpoint, rows),
+    )
     plan = _plan(recipe, encoded["train"], checkpoint, rows.labels)
     check_plan(recipe, plan, rows.splits)
     rows = replace(rows, notes=(*rows.notes, *told(plan)))
@@ -103,7 +108,7 @@ def _open(recipe: Recipe, rows: Rows) -> tuple[Checkpoint, list[str]]:
         assert recipe.checkpoint.id is not None
         checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)
         check_fit(recipe, checkpoint, rows)
-        learned = leak(recipe, rows, checkpoint)
+        learned = leak(recipe, rows, checkpoint, _keeps_head(recipe, checkpoint, rows))
         return checkpoint, [] if learned is None else [learned]
     opened: list[Checkpoint] = []
     problems: list[str] = []
@@ -138,7 +143,22 @@ def check_fit(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> None:
         lambda: with_words(recipe, checkpoint, rows.labels),
         lambda: check_pooling(pooled, checkpoint),
         lambda: check_checkpoint(pooled, checkpoint, rows.task, rows.labels, head_of(pooled)),
+        lambda: check_contrast(recipe, checkpoint, rows.few),
     )
+
+
+def _keeps_head(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> bool:
+    labels = settle_labels(checkpoint, rows.labels)
+    return keeps_head(checkpoint, labels, head_of(_with_pooling(recipe, checkpoint)))
+
+
+def _takes_probe(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> bool:
+    """Says whether a road of `small_data`, if one may be taken, can begin with the head as a probe."""
+    head = head_of(recipe)
+    if head is None or recipe.small_data.road == "off":
+        return True
+    made: Any = own_head(skeleton(checkpoint, rows.task.auto_class, rows.labels, head))
+    return made.last is not None
 
 
 def _with_pooling(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:

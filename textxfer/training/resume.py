@@ -50,18 +50,26 @@ class State:
 
 
 def capture(
-    model: torch.nn.Module,
+    named: Mapping[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     best: Mapping[str, torch.Tensor],
     scaler: Any = None,
 ) -> State:
-    """Gives the state of a run between two steps."""
+    """Gives the state of a run between two steps.
+
+    Args:
+        named: All parameters of the model, as they were while it was trained: LoRA's leave it at the end.
+        optimizer: Of those that are trained.
+        progress: How far the run is.
+        best: See `State`.
+        scaler: Of fp16.
+    """
     trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    weights = {name: value.detach() for name, value in model.named_parameters() if id(value) in trained}
+    weights = {name: value.detach() for name, value in named.items() if id(value) in trained}
     moments = {
         f"{name}/{moment}": tensor
-        for name, parameter in model.named_parameters()
+        for name, parameter in named.items()
         for moment, tensor in optimizer.state.get(parameter, {}).items()
     }
     return State(progress, weights, moments, best, scaler.state_dict() if scaler is not None else {})

@@ -47,12 +47,12 @@ def find_suspects(
         between: Called with the share that is done; may raise to stop.
     """
     from textxfer.evaluation.suspects import suspects
-    from textxfer.modeling.build import build
     from textxfer.modeling.device import best_device
+    from textxfer.training.looks import built_to_look
 
     rows, checkpoint = prepared.rows, prepared.checkpoint
     assert rows.labels is not None
-    model = build(checkpoint, rows.task.auto_class, rows.labels, head=checkpoint.head).model.to(best_device())
+    model = built_to_look(checkpoint, rows).to(best_device())
     return suspects(
         model,
         prepared.encoded["train"],

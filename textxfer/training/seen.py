@@ -36,7 +36,7 @@ SAME_SET = "was trained on this data set"
 BEGAN = "began with a checkpoint that"
 
 
-def leak(recipe: Recipe, rows: Rows, checkpoint: Checkpoint) -> str | None:
+def leak(recipe: Recipe, rows: Rows, checkpoint: Checkpoint, keeps_head: bool) -> str | None:
     """Says that rows held back from training may be rows that the checkpoint was trained on; None where that is not so.
 
     A run on the very rows held the same ones back.
@@ -45,10 +45,11 @@ def leak(recipe: Recipe, rows: Rows, checkpoint: Checkpoint) -> str | None:
         recipe: With absolute paths.
         rows: Its rows.
         checkpoint: The one that is trained further.
+        keeps_head: Whether its head is, too.
     """
     if not rows.held_back:
         return None
-    said = OwnRows(recipe, rows.splits).seen_by(checkpoint)
+    said = OwnRows(recipe, rows.splits, keeps_head).seen_by(checkpoint)
     if said is None or said.endswith(VERY_ROWS):
         return None
     held_back = " and ".join(rows.held_back)
@@ -65,10 +66,12 @@ class OwnRows:
     Attributes:
         recipe: With absolute paths.
         splits: Checked and cut.
+        with_head: Whether it matters what a checkpoint's head has seen.
     """
 
     recipe: Recipe
     splits: Splits
+    with_head: bool = False
 
     def seen_by(self, checkpoint: Checkpoint) -> str | None:
         """Says how a checkpoint was trained on the rows ("was trained on ..."); None where nothing is known of it."""
@@ -101,7 +104,7 @@ class OwnRows:
 
     def _of_run(self, run: Path, most: int) -> str | None:
         told, known = _recipe(run / RECIPE), _json(run / ENVIRONMENT)
-        if not _kept_backbone(told):
+        if self.with_head or not _kept_backbone(told):
             fingerprint, data = _part(known, "fingerprints").get("data"), told.get("dataset")
             if fingerprint is not None and fingerprint == self._fingerprint:
                 return VERY_ROWS
@@ -147,9 +150,12 @@ class OwnRows:
 
     def _of_hub(self, name: str, revision: str | None) -> str | None:
         """Says what a repository's recipe and card tell; nothing where they cannot be had."""
-        recipe, card = (_fetched(name, file, revision) for file in (RECIPE, CARD))
+        recipe = _fetched(name, RECIPE, revision)
         said = self._of_run(recipe.parent, 0) if recipe is not None else None
-        return said or (self._of_card(card) if card is not None else None)
+        if said is not None or self.recipe.dataset.hub is None:
+            return said
+        card = _fetched(name, CARD, revision)
+        return self._of_card(card) if card is not None else None
 
 
 def _is_part_of_run(folder: Path) -> bool:
@@ -158,7 +164,7 @@ def _is_part_of_run(folder: Path) -> bool:
 
 
 def _kept_backbone(told: Mapping[str, Any]) -> bool:
-    """Says whether a run left the backbone as it was: its head alone has seen the rows, and nobody looks at that."""
+    """Says whether a run left the backbone as it was, so that its head alone has seen the rows."""
     freeze = _part(told, "freeze")
     return freeze.get("layers") == "all" and freeze.get("embeddings") is not False and freeze.get("thaw_every") is None
 

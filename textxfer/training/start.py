@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 PENALTY_AFTER_CONTRAST = 0.01
 """Inverse penalty of a probe on a backbone that has seen all of its rows, of which none can be held back to choose."""
 MOST_ROWS = 20_000
-"""Training rows that a probe is fitted on; more would hardly change it, and the time stays below that of an epoch."""
+"""Training rows that a probe is fitted on, where steps follow; the time stays below that of an epoch."""
+MOST_ROWS_ALONE = 200_000
+"""Where it is the whole training: as many as lie in memory with ease."""
 
 
 def probe_settles(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | None, head: HeadChoice | None) -> bool:
@@ -115,7 +117,8 @@ def _fit_head(
     assert labels is not None
     layer: Any = last_linear(network.model)
     began = time.monotonic()
-    chosen = _some_rows(prepared.encoded["train"], prepared.recipe.train.seed)
+    most = MOST_ROWS if prepared.plan.steps else MOST_ROWS_ALONE
+    chosen = _some_rows(prepared.encoded["train"], most, prepared.recipe.train.seed)
     encoded, places = network.encoded["train"].of_rows(chosen)
     features = head_inputs(network, encoded, places, accelerator, between)
     if not np.isfinite(features).all():
@@ -132,8 +135,10 @@ def _fit_head(
 
     probe = on_main(accelerator, fit)
     install(probe, layer, features)
-    ended = "" if probe.converged else "; its solver had not come to an end, which training makes good"
-    how = f"{len(features)} training rows, inverse penalty {probe.inverse_penalty:g}"
+    ended = ", which training makes good" if prepared.plan.steps else ": its scores may be a little below its best"
+    ended = "" if probe.converged else f"; its solver had not come to an end{ended}"
+    rows = f"{len(chosen):,}" if len(chosen) == len(prepared.encoded["train"]) else f"{len(chosen):,} of the"
+    how = f"{rows} training rows, inverse penalty {probe.inverse_penalty:g}"
     note = f"the head starts from a probe ({how}, {time.monotonic() - began:.1f} s){ended}"
     if prepared.plan.steps == 0:
         is_frozen = prepared.recipe.small_data.road != "contrastive"
@@ -143,13 +148,13 @@ def _fit_head(
     return note
 
 
-def _some_rows(encoded: Encoded, seed: int) -> np.ndarray:
+def _some_rows(encoded: Encoded, most: int, seed: int) -> np.ndarray:
     """Gives the rows to fit a probe on (R,), in order: all, or as many as it needs, with each label among them."""
     count = len(encoded)
-    if count <= MOST_ROWS:
+    if count <= most:
         return np.arange(count)
     order, targets = np.random.default_rng(seed).permutation(count), encoded.targets
     assert targets is not None
     labels = targets if targets.ndim == 1 else np.where(targets.any(axis=1), targets.argmax(axis=1), -1)
     _, first = np.unique(labels[order], return_index=True)
-    return np.sort(np.concatenate([order[first], np.delete(order, first)])[: max(MOST_ROWS, len(first))])
+    return np.sort(np.concatenate([order[first], np.delete(order, first)])[: max(most, len(first))])

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from textxfer.modeling.anatomy import waits_for_device
 from textxfer.modeling.cpu_dropout import fast_dropout
 from textxfer.modeling.device import clear_memory, is_out_of_memory
 from textxfer.modeling.freezing import train_mode
@@ -88,6 +89,10 @@ class Stepper:
             return "several processes wait for each other within a step"
         if accelerator.scaler is not None:
             return "fp16 looks at the gradients before it takes a step"
+        if not self.halves and self.micro_batch_size < plan.batch_size:
+            return "`train.micro_batch_size` cuts a step into several passes"
+        if waits_for_device(self.network.model):
+            return "the head of this family waits for the GPU within a step"
         resident = self.network.resident("train", accelerator.device)
         if resident is None:
             return self.network.why_elsewhere("train")
@@ -135,6 +140,8 @@ class Stepper:
                 if not (self.halves and alone and size > 1 and is_out_of_memory(error)):
                     raise
                 self.micro_batch_size = size // 2
+            if self.graphs is not None:
+                self.graphs.give_up("memory ran out beside them, and steps are cut from now on")
             self.optimizer.zero_grad(set_to_none=True)
             clear_memory()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from textxfer.modeling import anatomy
 from textxfer.modeling.anatomy import backbone_parameters
 from textxfer.modeling.checkpoint import open_checkpoint
 from textxfer.modeling.language_model import PredictedOnly, build_language_model
+from textxfer.recipe.sections import Adapt
 from textxfer.training.precision import make_accelerator
 
 Make = Callable[..., Work]
@@ -262,8 +264,11 @@ def test_nothing_left_to_adapt(make_work: Make, layers: Any) -> None:
 
 
 def test_divergence_names_the_fields_of_adapt(make_work: Make, tmp_path: Path) -> None:
-    with pytest.raises(TrainingDiverged, match=r"rows text .* try a smaller adapt\.learning_rate"):
+    with pytest.raises(TrainingDiverged, match=r"rows text .* try a smaller adapt\.learning_rate") as caught:
         adapt(make_work(learning_rate=1e30, warmup_ratio=0.0), tmp_path / "out")
+    told = " ".join(caught.value.lines)
+    assert set(re.findall(r"adapt\.(\w+)", told)) <= set(Adapt.model_fields)
+    assert "train.precision" in told
 
 
 def test_an_adapted_checkpoint_is_no_model_of_a_task(plain: tuple[str, Path]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from textxfer.recipe.loading import load_recipe
 from textxfer.recipe.writing import to_yaml
+from textxfer.training.stopping import StopRequested
 
 
 @pytest.fixture
@@ -89,6 +90,19 @@ def test_a_look_that_fails_costs_no_run(
     assert code == 0
     assert "no look for suspects (MemoryError: no room)" in err
     assert (tmp_path / "runs" / "c" / "report.html").exists()
+
+
+def test_a_look_that_is_stopped_leaves_the_finished_run(
+    shell: Callable[..., Any], written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise StopRequested(2)
+
+    monkeypatch.setattr("textxfer.evaluation.suspects.suspects", stop)
+    code, _, err = shell("run", written, "name=d", "train.max_steps=1", "suspects=on")
+    assert code == 0
+    assert "the look for suspects was stopped; the run has finished" in err
+    assert (tmp_path / "runs" / "d" / "report.html").exists()
 
 
 def test_suspects_of_label_sets_cannot_be_asked_for(shell: Callable[..., Any], written: str) -> None:

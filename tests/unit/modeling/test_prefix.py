@@ -194,6 +194,20 @@ def test_a_full_disk_is_said_and_leaves_nothing(bert: Path, tmp_path: Path, monk
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
+def test_a_file_system_that_cannot_map_files_is_said_and_left_clean(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("unable to mmap 80 bytes from file: No such device (19)\nmore")
+
+    case = Case(bert)
+    monkeypatch.setattr(torch, "from_file", refuse)
+    for options in ({"memory": 0}, {"keep": tmp_path / "kept"}):
+        with pytest.raises(CannotStore, match=r"unable to mmap .* No such device \(19\)$"):
+            case.cache(tmp_path / "spill", **options).store(case.encoded, case.batches)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
 def test_a_budget_below_one_text_goes_to_a_file(bert: Path, tmp_path: Path) -> None:
     case = Case(bert)
     stored = case.cache(tmp_path, memory=1).store(case.encoded, case.batches)

@@ -52,11 +52,22 @@ def test_the_roads_are_shown(report: Report, tmp_path: Path) -> None:
     write_json(tmp_path, "choices.json", {"road": ROAD})
     words = report(tmp_path).words("choices")
     said = "the run took the road contrastive with the head mean: of roads, contrastive does best."
-    assert f"120 training rows of 6 labels are few; {said}" in words
+    assert f"With 120 training rows of 6 labels {said}" in words
     assert "mean probe 0.600 0.030 2.500 mean contrastive 0.800 0.000 2.500" in words
     assert "judged on 100 that were held out; the cheapest within one standard error of the best was taken" in words
     write_json(tmp_path, "choices.json", {"road": ROAD | {"scores": []}})
     assert "took the road contrastive" in report(tmp_path).words("choices")
+
+
+def test_heads_that_were_compared_are_no_roads(report: Report, tmp_path: Path) -> None:
+    write_json(tmp_path, "metrics.json", {"format": 1, "test": {"accuracy": 0.8}})
+    score = {"road": "probe", "accuracy": 0.6, "error": 0.0, "seconds": 2.5}
+    probes = [score | {"head": head} for head in ("mean", "native")]
+    write_json(tmp_path, "choices.json", {"road": ROAD | {"scores": probes}})
+    words = report(tmp_path).words("choices")
+    assert "The heads were compared by probes, cross-validated on 100 training rows" in words
+    assert "No roads were compared." in words
+    assert "carried out" not in words
 
 
 def test_one_of_both_and_none(report: Report, tmp_path: Path) -> None:

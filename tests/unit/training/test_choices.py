@@ -88,6 +88,35 @@ def test_a_checkpoint_that_was_trained_on_the_rows_is_told(bert: Path, tmp_path:
     assert "before *<" in (result.folder / "report.html").read_text()
 
 
+def test_as_many_layers_are_frozen_as_were_chosen(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors.torch import load_file
+
+    monkeypatch.setattr(depth, "decide", lambda scores: (1, "as the test says"))
+    result = run_recipe(make_recipe(bert, tmp_path, freeze={"layers": "auto"}), splits=splits())
+    assert json.loads((result.folder / "choices.json").read_text())["depth"]["layers"] == 1
+    before, after = load_file(bert / "model.safetensors"), load_file(result.model / "model.safetensors")
+    changed = {name for name, tensor in before.items() if not tensor.equal(after[f"bert.{name}"])}
+    assert not [name for name in changed if name.startswith(("embeddings.", "encoder.layer.0."))]
+    assert [name for name in changed if name.startswith("encoder.layer.1.")]
+
+
+def test_a_checkpoint_whose_states_are_not_finite_is_passed_over(
+    two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    dull, _ = two
+    model = transformers.AutoModel.from_pretrained(dull)
+    model.embeddings.word_embeddings.weight.data.fill_(float("nan"))
+    model.save_pretrained(dull)
+    result = run_recipe(left_open(two, tmp_path / "runs", train={"max_steps": 1}), splits=splits())
+    told = json.loads((result.folder / "choices.json").read_text())["checkpoint"]
+    assert len(told["ranked"]) == 1
+    assert "not a finite number; try train.precision: fp32" in told["failed"][0]["reason"]
+    with pytest.raises(CheckpointError, match="not a finite number"):
+        run_recipe(make_recipe(Path(dull), tmp_path, freeze={"layers": "auto"}), splits=splits())
+
+
 def test_only_training_rows_choose(two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     plain = ranking.draw_sample

@@ -55,3 +55,22 @@ def test_what_needs_the_decoder_is_told_before_weights_load(
 def test_a_head_that_stands_on_the_encoder_goes_on_from_it(head: str, encoder: Path, tmp_path: Path) -> None:
     recipe = make_recipe(encoder, tmp_path, head={"name": head, "start": "random"}, train={"max_steps": 1})
     assert run_recipe(recipe, splits=splits()).metrics["steps"] == 1
+
+
+def test_it_is_looked_at_as_it_is_trained(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
+    """A stock folder says nothing of a head."""
+    from textxfer.modeling.checkpoint import open_checkpoint
+    from textxfer.recipe.loading import load_recipe
+    from textxfer.training.precision import make_accelerator
+    from textxfer.training.ranking import rank_checkpoints
+    from textxfer.training.rows import load_rows
+
+    stock = tmp_path / "stock"
+    transformers.T5EncoderModel.from_pretrained(checkpoints("t5")).save_pretrained(stock)
+    transformers.AutoTokenizer.from_pretrained(checkpoints("t5")).save_pretrained(stock)
+    assert open_checkpoint(str(stock)).head is None
+    recipe = make_recipe(stock, tmp_path, head={"name": "mean", "start": "random"}, freeze={"layers": "auto"})
+    assert run_recipe(recipe, splits=splits()).metrics["steps"] == 8
+    loaded = load_recipe(recipe, rows_given=True)
+    found = rank_checkpoints(loaded, load_rows(loaded, splits()), [str(stock)], make_accelerator("fp32"))
+    assert not found.failed

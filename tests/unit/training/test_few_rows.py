@@ -125,3 +125,13 @@ def test_every_field_of_training_is_of_some_road() -> None:
     assert unused | of_contrast | ON_EVERY_ROAD == set(Train.model_fields)
     assert not unused & ON_EVERY_ROAD
     assert set(unused_fields("probe", "native")) == unused | of_contrast - {"phases"}
+
+
+@pytest.mark.parametrize("layers", [2, "all"])
+def test_a_contrastive_start_needs_a_layer_that_is_trained(layers: Any, untouched: Untouched) -> None:
+    for road in ("contrastive", "auto") if layers == 2 else ("auto",):
+        with pytest.raises(RecipeError, match=f"freeze.layers: is {layers}, and nothing is left"):
+            prepared(untouched(small_data=road, freeze={"layers": layers}), splits())
+    assert prepared(untouched(small_data="auto", freeze={"layers": 1}), splits()).recipe.small_data.road == "auto"
+    many = splits(130)
+    assert prepared(untouched(small_data="auto", freeze={"layers": layers}), many).recipe.small_data.road == "off"

@@ -8,11 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
+from textxfer.modeling.anatomy import waits_for_device
 from textxfer.training import graphs
 from textxfer.training.network import Network
 from textxfer.training.plan import Plan
 from textxfer.training.step import Stepper
+
+
+def tiny_model() -> torch.nn.Module:
+    config = transformers.BertConfig(
+        vocab_size=8, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4
+    )
+    return transformers.BertForSequenceClassification(config)
 
 
 def plan(**fields: Any) -> Plan:
@@ -22,14 +31,14 @@ def plan(**fields: Any) -> Plan:
 
 def test_lengths_are_rounded_up_but_not_beyond_the_longest() -> None:
     lengths = plan().lengths
-    assert graphs.width_of(lengths, np.array([0, 1])) == 8
-    assert graphs.width_of(lengths, np.array([0, 320])) == 16
-    assert graphs.width_of(lengths, np.array([655])) == 20
+    assert graphs.width_of(lengths, np.array([0, 1]), 20) == 8
+    assert graphs.width_of(lengths, np.array([0, 320]), 20) == 16
+    assert graphs.width_of(lengths, np.array([655]), 20) == 20
 
 
 @pytest.mark.parametrize(("lengths", "width"), [([63, 300], 64), ([65, 300], 80), ([257, 300], 288), ([299, 300], 300)])
 def test_long_batches_share_coarser_lengths(lengths: list[int], width: int) -> None:
-    assert graphs.width_of(np.array(lengths), np.array([0])) == width
+    assert graphs.width_of(np.array(lengths), np.array([0]), 300) == width
 
 
 def test_only_lengths_that_come_often_are_recorded() -> None:
@@ -49,7 +58,7 @@ def test_examples_of_one_token_share_one_length() -> None:
 def test_a_length_is_recorded_with_a_batch_that_has_it() -> None:
     run = plan(epochs=3)
     found = graphs.batches_worth_recording(run, run.lengths)
-    assert {width: graphs.width_of(run.lengths, batch) for width, batch in found.items()} == {8: 8, 16: 16}
+    assert {width: graphs.width_of(run.lengths, batch, 20) for width, batch in found.items()} == {8: 8, 16: 16}
     assert all(len(batch) == 32 for batch in found.values())
 
 
@@ -120,6 +129,7 @@ def test_a_run_on_a_gpu_is_told_why_its_steps_are_not_recorded(
     there = None if why is not None and "lie on" in why else SimpleNamespace(device=torch.device("cpu"))
     network: Any = SimpleNamespace(
         encoded={"train": SimpleNamespace(lengths=run.lengths)},
+        model=tiny_model(),
         module=weight,
         resident=lambda *_: there,
         why_elsewhere=lambda _: "the training examples, or their stored states, do not lie on the GPU",
@@ -195,3 +205,42 @@ def test_a_rate_that_is_a_tensor_is_set_in_place() -> None:
     graphs.set_rates(optimizer, [0.3])
     assert optimizer.param_groups[0]["lr"] is rate
     assert float(rate) == pytest.approx(0.3)
+
+
+def test_a_failed_recording_is_told_by_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = recorder(monkeypatch)
+
+    def fail(*_: Any) -> Any:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        except RuntimeError:
+            raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
+
+    monkeypatch.setattr(made, "_record", fail)
+    assert made.take(np.arange(32), 0) is None
+    assert made.problem == "memory ran out"
+
+
+@pytest.mark.parametrize(("size", "why"), [(8, "`train.micro_batch_size` cuts"), (32, ""), ("auto", "")])
+def test_steps_that_are_cut_are_not_recorded(size: Any, why: str) -> None:
+    run = plan(epochs=3)
+    network: Any = SimpleNamespace(
+        encoded={"train": SimpleNamespace(lengths=run.lengths)},
+        model=tiny_model(),
+        module=torch.nn.Linear(2, 2),
+        resident=lambda *_: SimpleNamespace(device=torch.device("cpu")),
+    )
+    accelerator: Any = SimpleNamespace(device=torch.device("cuda"), num_processes=1, scaler=None)
+    optimizer, loss = torch.optim.AdamW(network.module.parameters()), lambda output, batch: output
+    told = Stepper(network, optimizer, loss, accelerator, micro_batch_size=size).record(run)
+    assert (told or "").startswith(why)
+    assert bool(told) == bool(why)
+
+
+def test_t5_s_own_head_waits_for_the_device() -> None:
+    t5 = transformers.T5Config(
+        vocab_size=8, d_model=4, d_kv=2, d_ff=4, num_layers=1, num_heads=2, decoder_start_token_id=0
+    )
+    assert waits_for_device(transformers.T5ForSequenceClassification(t5))
+    assert not waits_for_device(transformers.T5EncoderModel(t5))
+    assert not waits_for_device(tiny_model())

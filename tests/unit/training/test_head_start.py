@@ -230,14 +230,13 @@ def test_features_that_are_not_finite_leave_the_head_as_it_is(
     assert not (tmp_path / "frozen").exists()
 
 
-def test_many_rows_are_drawn_from_with_each_label_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_drawn_from_with_each_label_among_them() -> None:
     from textxfer.records import Encoded
 
-    monkeypatch.setattr(start, "MOST_ROWS", 10)
     targets = np.zeros(100, np.int64)
     targets[[7, 93]] = 1, 2
     encoded = Encoded(np.zeros(100), np.arange(101), np.arange(100), targets=targets)
-    chosen = start._some_rows(encoded, 0)
+    chosen = start._some_rows(encoded, 10, 0)
     assert len(chosen) == 10
     assert {7, 93} <= set(chosen.tolist())
     assert (np.diff(chosen) > 0).all()
@@ -294,4 +293,8 @@ def test_a_solver_that_is_cut_off_is_told_and_no_harm(
     watcher = Watcher()
     result = run_recipe(make_recipe(bert, tmp_path, **PROBE), splits=splits(), observers=[watcher])
     assert any("its solver had not come to an end, which training makes good" in note for note in watcher.notes)
+    frozen, watcher = make_recipe(bert, tmp_path, "frozen", freeze={"layers": "all"}, **PROBE), Watcher()
+    run_recipe(frozen, splits=splits(), observers=[watcher])
+    assert any("its solver had not come to an end: its scores may be a little below" in note for note in watcher.notes)
+    assert not any("training makes good" in note for note in watcher.notes)
     assert all(np.isfinite(tensor.numpy()).all() for tensor in weights(result.folder).values())

@@ -16,6 +16,8 @@ import textxfer
 from tests.unit.training.helpers import Watcher, assert_same_run, signaller, splits, weights
 from textxfer.errors import Interrupted, RecipeError
 from textxfer.run import run_recipe
+from textxfer.training.judge import Judge
+from textxfer.training.stopping import StopRequested
 
 Small = Callable[..., dict[str, Any]]
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
@@ -66,6 +68,23 @@ def test_an_interrupted_run_ends_as_it_would_have(small: Small) -> None:
         run_recipe(small(lora=LORA), splits=splits(), observers=[signaller("on_step", 5, signal.SIGINT)])
     resumed = run_recipe(small(lora=LORA), splits=splits(), resume=True)
     assert_same_run(resumed.folder, whole.folder)
+
+
+def test_a_run_interrupted_while_it_is_judged_keeps_its_updates(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in the weights by then, and no module of the model any more."""
+    given = {"train": splits()["train"], "test": splits()["test"]}
+    recipe = small(lora=LORA, dataset={"validation_fraction": 0.0})
+    whole = run_recipe(recipe, "name=whole", splits=given)
+    conclude = Judge.conclude
+
+    def interrupted(self: Judge) -> Any:
+        monkeypatch.setattr(Judge, "conclude", conclude)
+        raise StopRequested(signal.SIGINT)
+
+    monkeypatch.setattr(Judge, "conclude", interrupted)
+    with pytest.raises(Interrupted):
+        run_recipe(recipe, splits=given)
+    assert_same_run(run_recipe(recipe, splits=given, resume=True).folder, whole.folder)
 
 
 def test_what_lies_below_the_updates_is_stored(small: Small) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import textxfer
 from tests.trained import topics
-from tests.unit.training.helpers import Watcher, assert_same_run, log, make_recipe, signaller, splits
+from tests.unit.training.helpers import Watcher, assert_same_run, log, make_recipe, prepared, signaller, splits
 from textxfer import registry
 from textxfer.errors import Interrupted, RecipeError
 from textxfer.recipe.loading import load_recipe
@@ -259,3 +259,13 @@ def test_a_head_from_a_plugin_is_trained_verified_and_missed(
     monkeypatch.setattr(registry, "_registered", {})
     with pytest.raises(CheckpointError, match=r"its head cannot be made here: unknown head `gated`.*is imported"):
         textxfer.pipeline(result.folder)
+
+
+def test_a_head_that_can_be_no_probe_takes_no_road(bert: Path, tmp_path: Path) -> None:
+    (tmp_path / "gated.py").write_text(GATED)
+    recipe = make_recipe(bert, tmp_path, plugins=[str(tmp_path / "gated.py")]) | {"head": "gated"}
+    untouched = recipe | {"train": {"precision": "fp32"}}
+    assert prepared(untouched).recipe.small_data.road == "off"
+    with pytest.raises(RecipeError, match="the head `gated` does not end in a linear layer"):
+        prepared(untouched | {"small_data": "probe"})
+    assert prepared(untouched | {"head": "mean"}).recipe.small_data.road == "auto"

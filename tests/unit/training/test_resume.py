@@ -268,3 +268,15 @@ def test_a_state_holds_no_pickle(stopped: Path) -> None:
     files = {path.name for path in (stopped / "resume" / "state-1").iterdir()}
     assert files == {"weights.safetensors", "optimizer.safetensors", "best.safetensors", "state.json", "manifest.json"}
     json.loads((stopped / "resume" / "state-1" / "state.json").read_text())
+
+
+def test_other_arithmetic_is_told(small: Small) -> None:
+    with pytest.raises(Interrupted):
+        run_recipe(small(), splits=splits(), observers=[signaller("on_step", 3, signal.SIGINT)])
+    file = Path(small()["output"]["directory"]) / "tiny" / "environment.json"
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps(about | {"precision": "bf16", "device": about["device"] | {"type": "cuda"}}))
+    watcher = Watcher()
+    run_recipe(small(), splits=splits(), resume=True, observers=[watcher])
+    told = "it began in bf16 on cuda and goes on in fp32 on cpu: the run goes on, but not bit for bit"
+    assert any(told in note for note in watcher.notes)

@@ -126,6 +126,13 @@ def test_texts_that_are_all_alike(untouched: Untouched) -> None:
     assert all(score.accuracy <= 0.7 for score in found.scores)
 
 
+def test_a_rate_for_each_layer_goes_with_the_road_that_trains_them(untouched: Untouched) -> None:
+    """The probes that choose its head train none."""
+    for road in ("fine_tune", "auto"):
+        recipe = untouched(name=road, small_data=road, train={"precision": "fp32", "layer_decay": 0.5})
+        assert told(run_recipe(recipe, splits=splits()).folder)["road"] in few_rows.ROADS
+
+
 def test_one_label_only(untouched: Untouched) -> None:
     with pytest.raises(DataError, match="has one label only"):
         run_recipe(untouched(), splits={"train": [row | {"label": "good"} for row in rows(12)]})
@@ -139,7 +146,7 @@ def test_an_untouched_recipe_takes_a_road_and_says_why(untouched: Untouched) -> 
     result = run_recipe(untouched(), splits=splits(), observers=[watcher])
     chosen = told(result.folder)
     notes = "\n".join(watcher.notes)
-    assert "few rows a label: compares what there is to choose from by cross-validation" in notes
+    assert "small_data: compares what there is to choose from by cross-validation" in notes
     assert "cross-validation on 28 of 28 training rows, accuracy by head and road:  mean probe: " in notes
     assert f"small_data: {chosen['road']}, with the head {chosen['head']}: {chosen['sentence']}" in notes
     resolved = load_recipe(result.folder / "recipe.yaml", rows_given=True)

@@ -71,6 +71,14 @@ def test_a_further_run_on_other_cuts_is_told(rows: Path, recipe: Make, trained_o
     assert SAME_SET not in notes(bert, split_seed=1)
 
 
+def test_a_head_that_is_kept_has_seen_the_rows_too(rows: Path, recipe: Make, trained_on: Any) -> None:
+    before, data = trained_on(rows, freeze={"layers": "all"}), {"path": str(rows), "split_seed": 1}
+    kept = prepare(load_recipe(recipe(checkpoint=str(before), dataset=data)))
+    assert SAME_SET in " ".join(kept.rows.notes)
+    new = prepare(load_recipe(recipe(checkpoint=str(before), dataset=data, head="mean")))
+    assert SAME_SET not in " ".join(new.rows.notes)
+
+
 def test_rows_of_their_own_are_not_held_back(
     recipe: Make, trained_on: Any, tmp_path: Path, write_csv: Any, reviews: Any
 ) -> None:

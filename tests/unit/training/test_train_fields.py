@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification
 
-from tests.unit.training.helpers import log, rows, splits, weights
+from tests.unit.training.helpers import Watcher, assert_same_weights, log, rows, splits, weights
 from textxfer.recipe.sections import Train
 from textxfer.run import RunResult, run_recipe
 
@@ -167,6 +167,17 @@ def test_frozen_layers_are_computed_once_unless_it_is_off(small: Small) -> None:
 
     assert seconds("off") == 0
     assert seconds("auto") > 0
+
+
+def test_every_seed_begins_at_the_frozen_boundary(small: Small) -> None:
+    watcher = Watcher()
+    recipe = small(freeze={"layers": 1}, train={"seeds": [1, 2]})
+    found = run_recipe(recipe, splits=splits(), observers=[watcher])
+    told = [note.partition(" (")[0] for note in watcher.notes if note.startswith("the output of 1 frozen layer")]
+    kept = "the output of 1 frozen layer is computed once and kept in memory"
+    assert told == [kept, "the output of 1 frozen layer was computed for an earlier seed"]
+    alone = run_recipe(small(name="alone", freeze={"layers": 1}, train={"seed": 2}), splits=splits())
+    assert_same_weights(alone.folder, found.folder / "seed-2")
 
 
 def test_frozen_layers_seen_twice_are_the_same_run(small: Small, tmp_path: Path) -> None:

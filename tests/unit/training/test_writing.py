@@ -337,6 +337,11 @@ def test_answers_are_learnt(answering: Any) -> None:
     [
         ({"head": {"start": "probe"}}, r"head\.start: .*text2text has none; leave it out"),
         ({"freeze": {"layers": "all"}}, r"freeze\.layers: leaves nothing to train"),
+        ({"freeze": {"thaw_every": 1}}, r"freeze\.thaw_every: leaves nothing to train"),
+        (
+            {"train": {"epochs": None, "phases": [{"freeze": {"layers": "all"}, "steps": 1}, {"steps": 1}]}},
+            r"train\.phases\[0\]\.freeze\.layers: leaves nothing to train",
+        ),
         ({"train": {"head_learning_rate": 1e-3}}, r"train\.head_learning_rate: text2text has no head"),
         ({"task": {"name": "topic", "multi_label": True}}, r"task\.multi_label: .* writes one label a text"),
         ({"task": {"labels": ["good", "bad"]}, "head": {"words": {"god": "x"}}}, r"did you mean `good`"),

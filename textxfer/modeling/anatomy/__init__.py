@@ -60,6 +60,7 @@ __all__ = [
     "usual_pooling",
     "usual_rate",
     "view",
+    "waits_for_device",
     "without_prefix",
     "writes",
 ]
@@ -106,6 +107,11 @@ def last_linear(model: Any) -> nn.Module:
             raise AttributeError("the head does not end in a linear layer")
         return head.last  # type: ignore[no-any-return]
     return _family(model.config).last_linear(model)  # type: ignore[no-any-return]
+
+
+def waits_for_device(model: Any) -> bool:
+    """Says whether a model's forward pass looks at numbers on the host, so that it cannot be recorded on a GPU."""
+    return type(model).__name__ in getattr(_family(model.config), "WAITING", ())
 
 
 def dropout_fields(config: Any) -> tuple[str, ...]:

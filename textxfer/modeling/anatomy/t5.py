@@ -17,6 +17,8 @@ RATE = 2e-4
 """T5 was pretrained without the scaling of attention's scores, and learns at higher rates: 1e-4 to 3e-4 are usual."""
 PROJECTIONS = ("q", "v")
 BACKBONE = "T5EncoderModel"
+WAITING = ("T5ForSequenceClassification",)
+"""It counts the end tokens of each text on the host."""
 POOLING = "mean"
 """Of the encoder alone, which beats its first token (Ni et al. 2022, Sentence-T5)."""
 
