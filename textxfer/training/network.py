@@ -203,8 +203,9 @@ class Network:
             prefix, dtype, keep=options.keep, folder=options.spill, precision=accelerator.mixed_precision
         )
         keys = {split: cache.key(self.encoded[split]) for split in splits} if self._shares(options) else {}
-        if self.shared and all(key in self.shared for key in keys.values()):
-            self._stored = {split: self.shared[key] for split, key in keys.items()}
+        known = self.shared or {}
+        if keys and all(key in known for key in keys.values()):
+            self._stored = {split: known[key] for split, key in keys.items()}
             return f"{self._frozen_layers()} was computed for an earlier seed ({needed / 2**20:.1f} MiB)"
         if self.shared is not None:
             self.shared.clear()
