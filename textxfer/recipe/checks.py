@@ -57,10 +57,15 @@ def completed(recipe: Recipe) -> Recipe:
     if few.road == "auto" and not fits and "road" not in few.model_fields_set:
         few = few.model_copy(update={"road": "off"})
     freeze = recipe.freeze
-    if freeze.thaw_every is not None and "layers" not in freeze.model_fields_set:
+    if _thaws_from_all(recipe):
         freeze = freeze.model_copy(update={"layers": "all"})
     head = recipe.head.model_copy(update={"start": recipe.head.start or usual})
     return recipe.model_copy(update={"evaluate": chosen, "head": head, "freeze": freeze, "small_data": few})
+
+
+def _thaws_from_all(recipe: Recipe) -> bool:
+    """Says whether gradual unfreezing begins with all layers frozen, since the recipe gives no number."""
+    return recipe.freeze.thaw_every is not None and "layers" not in recipe.freeze.model_fields_set
 
 
 def find_problems(recipe: Recipe, task: Any, rows_given: bool) -> list[Problem]:
@@ -204,7 +209,7 @@ def _written(recipe: Recipe, task: Any) -> Iterator[Problem]:
     if head.start == "probe":
         what = f"a probe is fitted to a last linear layer, and {TEXT2TEXT} has none; leave it out"
         yield Problem(("head", "start"), what)
-    thaws = recipe.freeze.thaw_every is not None and "layers" not in recipe.freeze.model_fields_set
+    thaws = _thaws_from_all(recipe)
     frozen: dict[tuple[str, ...], bool] = {
         ("freeze", "thaw_every" if thaws else "layers"): thaws or recipe.freeze.layers == "all"
     }

@@ -202,13 +202,13 @@ class Network:
         cache = PrefixCache(
             prefix, dtype, keep=options.keep, folder=options.spill, precision=accelerator.mixed_precision
         )
-        keys = {split: cache.key(self.encoded[split]) for split in splits} if self._shares(options) else {}
-        known = self.shared or {}
-        if keys and all(key in known for key in keys.values()):
-            self._stored = {split: known[key] for split, key in keys.items()}
-            return f"{self._frozen_layers()} was computed for an earlier seed ({needed / 2**20:.1f} MiB)"
-        if self.shared is not None:
-            self.shared.clear()
+        shared = self.shared if options.keep is None else None
+        keys = {split: cache.key(self.encoded[split]) for split in splits} if shared is not None else {}
+        if shared is not None:
+            if all(key in shared for key in keys.values()):
+                self._stored = {split: shared[key] for split, key in keys.items()}
+                return f"{self._frozen_layers()} was computed for an earlier seed ({needed / 2**20:.1f} MiB)"
+            shared.clear()
         place = _place(needed, options.memory, accelerator)
         cache = replace(cache, memory=0 if place is None else needed, device=place or "cpu")
 
@@ -232,12 +232,9 @@ class Network:
             raise problem or CannotStore("another process had no room for it")
         where = "in a file" if place is None else "in memory"
         where = f"in {options.keep}" if options.keep is not None else where
-        if self.shared is not None:
-            self.shared.update((key, self._stored[split]) for split, key in keys.items())
+        if shared is not None:
+            shared.update((key, self._stored[split]) for split, key in keys.items())
         return f"{self._frozen_layers()} is computed once and kept {where} ({needed / 2**20:.1f} MiB)"
-
-    def _shares(self, options: CacheOptions) -> bool:
-        return self.shared is not None and options.keep is None
 
     def _frozen_layers(self) -> str:
         layers = self.frozen.layers
