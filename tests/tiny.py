@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ _ENCODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
 
 
 def make_tokenizer(family: str) -> Any:
-    """Trains a small tokenizer of the family's own kind."""
+    """Trains a small tokenizer of the family's own kind, the same one in every process."""
     import transformers
 
     kinds = {
@@ -39,8 +41,25 @@ def make_tokenizer(family: str) -> Any:
         "modernbert": transformers.RobertaTokenizer,
         "deberta-v2": transformers.DebertaV2Tokenizer,
     }
-    blank = kinds.get(family, transformers.BertTokenizer)()
-    return blank.train_new_from_iterator(CORPUS, vocab_size=300)
+    kind = kinds.get(family, transformers.BertTokenizer)
+    trained = kind().train_new_from_iterator(CORPUS, vocab_size=300)
+    vocabulary = _settled(json.loads(trained.backend_tokenizer.to_str()))
+    return trained if vocabulary is None else kind(vocab=vocabulary)
+
+
+def _settled(tokenizer: dict[str, Any]) -> dict[str, int] | list[tuple[str, float]] | None:
+    """Gives the vocabulary that a trainer would, had it not broken ties by chance; byte pairs have no such ties."""
+    vocabulary = tokenizer["model"]["vocab"]
+    added = [token["content"] for token in tokenizer["added_tokens"]]
+    if tokenizer["model"]["type"] == "WordPiece":
+        letters = sorted({letter for text in CORPUS for letter in text if letter != " "})
+        words = sorted({word for text in CORPUS for word in re.findall(r"\w\w+", text)})
+        pieces = added + letters + [f"##{letter}" for letter in letters if letter.isalpha()] + words
+        return {piece: number for number, piece in enumerate(pieces)}
+    if tokenizer["model"]["type"] == "Unigram":
+        pieces = [(piece, round(score, 3)) for piece, score in vocabulary if piece not in added]
+        return [(piece, 0.0) for piece in added] + sorted(pieces, key=lambda piece: (-piece[1], piece[0]))
+    return None
 
 
 def make_checkpoint(folder: Path, family: str = "bert", seed: int = 0, **changes: Any) -> Path:
