@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import textxfer
 
+SMALL_DATA = Path(__file__).parents[2] / "recipes" / "small-data.yaml"
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 FAMILY_OF = {"roberta": "roberta", "t5": "t5", "gpt2": "gpt2"}
 
@@ -33,7 +35,7 @@ def test_header_says_what_how_and_how_well(path: Path) -> None:
     assert re.search(r"Result: (not run yet|.*0\.\d+)", text.replace("\n# ", " ")), "what did a real run score?"
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in RECIPES if path != SMALL_DATA], ids=lambda path: path.stem)
 def test_trains_two_steps(
     path: Path, checkpoints: Callable[[str], Path], reviews: Any, questions: Any, tmp_path: Path
 ) -> None:
@@ -57,4 +59,15 @@ def test_trains_two_steps(
     layers = ["freeze.layers=1"] if recipe.freeze.layers not in (0, "all") else []
     result = textxfer.run_recipe(path, *overrides, *limit, *layers, splits=splits)
     assert result.metrics["steps"] == 2
+    assert (result.model / "model.safetensors").is_file()
+
+
+def test_few_rows_take_a_road(bert: Path, tmp_path: Path) -> None:
+    """A word about steps would turn off what the recipe is there to show."""
+    overrides = [f"checkpoint={bert}", "dataset.limit=40", f"output.directory={tmp_path}"]
+    result = textxfer.run_recipe(SMALL_DATA, *overrides)
+    choices = json.loads((result.folder / "choices.json").read_text())
+    assert choices["road"]["road"] == "contrastive"
+    assert {each["head"] for each in choices["road"]["scores"]} == {"mean", "native"}
+    assert result.metrics["steps"] == 0
     assert (result.model / "model.safetensors").is_file()

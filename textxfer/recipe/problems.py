@@ -93,6 +93,10 @@ def from_validation(error: ValidationError, data: Mapping[str, Any], schema: typ
             problems.append(Problem(path, unknown(path[-1], section.model_fields, what="key")))
         elif kind == "missing":
             problems.append(Problem(path, "is missing"))
+        elif kind == "too_short" and item["ctx"]["actual_length"]:
+            problems.append(
+                Problem(path, "must be a list of {min_length} or more, not of {actual_length}".format(**item["ctx"]))
+            )
         elif kind in _EXPECTED:
             expected.setdefault(path, []).append(_EXPECTED[kind](item.get("ctx", {})))
             given[path] = item["input"]

@@ -86,6 +86,10 @@ ONE_MISTAKE = {
         BASE + "freeze: {layers: 4}\ntrain: {phases: [{epochs: 1}]}\n",
         "r.yaml:4:1: freeze: `train.phases` says what is frozen, and when; leave it out, or the phases",
     ),
+    "nothing to choose from": (
+        "checkpoint: {auto: [a]}\ndataset: d\ntask: topic\n",
+        "checkpoint.auto: must be a list of 2 or more, not of 1",
+    ),
     "no phase": (BASE + "train: {phases: []}\n", "train.phases: must be a list that is not empty, not an empty list"),
     "phase of no length": (
         BASE + "train: {phases: [{epochs: 1}, {freeze: {layers: 1}}]}\n",
