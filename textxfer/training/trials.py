@@ -129,8 +129,9 @@ class Trials:
         if (head, road) in self.right or not self.affords(head, road):
             return
         began, prepared = time.monotonic(), self._on(head, road)
+        settled = road == "probe" and prepared.plan.steps == 0  # a head with hidden layers trains them on that road
         try:
-            self.right[head, road] = self._probed(prepared) if road == "probe" else self._trained(prepared)
+            self.right[head, road] = self._probed(prepared) if settled else self._trained(prepared)
         except TrainingDiverged as error:
             self.left_out.append(f"{road} with the head {head} was left out ({error.lines[0]})")
         finally:

@@ -57,6 +57,23 @@ def test_all_roads_are_compared_on_training_rows_alone(untouched: Untouched, mon
     assert min(score.error for score in found.scores) == 0
 
 
+def test_a_head_with_hidden_layers_is_judged_as_it_is_trained(
+    untouched: Untouched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    plain = trials.Trials._trained
+
+    def kept(tried: trials.Trials, run: Prepared) -> Any:
+        taken.append(run.plan.steps)
+        return plain(tried, run)
+
+    monkeypatch.setattr(trials.Trials, "_trained", kept)
+    found = choose_road(prepared(untouched(head={"name": "mlp", "hidden": [8]})), make_accelerator("fp32"))
+    assert [(score.head, score.road) for score in found.scores] == [("mlp", road) for road in few_rows.ROADS]
+    assert len(taken) == 3
+    assert taken[0] > 0
+
+
 def test_fewer_rows_than_tell_roads_apart_go_the_usual_one(
     untouched: Untouched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
