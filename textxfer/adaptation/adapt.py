@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from textxfer.adaptation.work import Work, digest, head_plan, notes
 from textxfer.errors import OutputError, TrainingDiverged
+from textxfer.modeling.checkpoint import NO_LIMIT
 from textxfer.recipe.sections import Adapt
 from textxfer.records import Scores
 from textxfer.training.observers import JsonLines, Observer, tell
@@ -261,7 +262,7 @@ class _Run:
             "objective": self.work.objective.name,
             "perplexity": metrics["after"]["perplexity"],
         }
-        length = checkpoint.most_tokens or checkpoint.tokenizer.model_max_length
+        length = checkpoint.most_tokens or NO_LIMIT  # a run's own length is none
         save_model(
             self.built.model, checkpoint.tokenizer, folder.path / "model", {"adapted": about, "max_length": length}
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from textxfer.adaptation.adapt import adapt
 from textxfer.adaptation.texts import collect
 from textxfer.adaptation.work import Work, prepare
+from textxfer.errors import TextxferError
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.recipe.sections import ADAPTED, Adapt
 from textxfer.records import Splits
@@ -46,7 +47,19 @@ def adapted(work: Work, directory: Path, accelerator: Accelerator, observers: Se
         accelerator: Of the run.
         observers: Told what happens.
     """
-    result = adapt(work, place_of(directory, work), accelerator, resume=True, observers=observers)
+    try:
+        result = adapt(work, place_of(directory, work), accelerator, resume=True, observers=observers)
+    except TextxferError as error:
+        error.lines = tuple(map(_of_run, error.lines))
+        error.args = ("\n".join(error.lines),)
+        raise
     how = "was adapted to these texts before and is used again" if result.reused else "is adapted"
     tell(observers, "on_note", f"the checkpoint {how} ({result.folder}): {result}")
     return open_checkpoint(str(result.model))
+
+
+def _of_run(line: str) -> str:
+    """Gives a sentence of `textxfer adapt` as one of a run, which goes on with an adaptation by itself."""
+    line = line.replace("; wait, or change `name`", "; wait until it has finished")
+    line = line.replace("--resume goes on from there with the same recipe", "the same recipe goes on from there")
+    return line.replace("--overwrite begins", "`textxfer adapt RECIPE --overwrite` begins")

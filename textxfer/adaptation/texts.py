@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def collect(settings: Adapt, splits: Splits | None = None) -> Texts:
         try:
             pieces = list(_pieces(place, settings.text, splits))
         except DataError as error:
-            problems.extend(line.replace("dataset.path", "adapt.texts") for line in error.lines)
+            problems.extend(_of_adapt(line, place) for line in error.lines)
             continue
         for origin, texts in pieces:
             keys = [plain(text) for text in texts]
@@ -109,6 +110,18 @@ def _leak(origin: str, rows: list[int], split: str) -> str:
         f"{origin}: {what} in the task's {split} split too (the first is row {rows[0] + 1}), and a model must not have "
         "seen what it is judged on; take them out, or say `adapt.shared: drop`"
     )
+
+
+def _of_adapt(line: str, place: str) -> str:
+    """Gives a sentence about fields of `dataset` as one about `adapt.texts`, which names a Hub id and a revision."""
+    line = line.replace("Check `dataset.hub` and `dataset.revision`", "Check `adapt.texts`")
+    line = line.replace("say `dataset.train`", "download its files and name them in `adapt.texts`")
+    line = re.sub(r"dataset\.(path|hub|revision)", "adapt.texts", line)
+    if "Config name is missing" in line:
+        line += " `adapt.texts` has no place for the name of a configuration: download its files and name them there."
+    if "/" not in place:
+        line += f" No file or folder has the name `{place}` either."
+    return line
 
 
 def _pieces(place: str, column: str, splits: Splits | None) -> Iterator[tuple[str, list[str]]]:

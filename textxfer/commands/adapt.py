@@ -73,7 +73,7 @@ def _of_recipe(arguments: argparse.Namespace, observers: list[Any]) -> Adapted:
     from textxfer.training.rows import load_rows
 
     if recipe.checkpoint.id is None:
-        raise RecipeError(f"{arguments.checkpoint}: leaves the checkpoint open; say which one: checkpoint=ID")
+        raise RecipeError(f"{arguments.checkpoint}: leaves the checkpoint open (checkpoint.auto); name one in it")
     splits = load_rows(recipe).splits
     accelerator = make_accelerator(recipe.train.precision)
     checkpoint = open_checkpoint(recipe.checkpoint.id, recipe.checkpoint.revision)

@@ -155,6 +155,7 @@ def load_adapter(model: nn.Module, folder: Path, with_head: bool = True) -> set[
     import torch
 
     told, known, own = read_config(str(folder), folder), _parameters(model), backbone_parameters(model)
+    trained = [parameter for parameter in known.values() if parameter.requires_grad]
     tensors = {_name_in(model, saved): value for saved, value in _tensors(folder).items()}
     updates = {name: value for name, value in tensors.items() if UPDATE in name}
     filled = {name for name in tensors if name in own or (with_head and name in known)}
@@ -174,6 +175,8 @@ def load_adapter(model: nn.Module, folder: Path, with_head: bool = True) -> set[
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"{folder}: does not fit its base, {told.base}: {first_line(error)}") from error
     merge_lora(model)
+    for parameter in trained:  # peft has frozen all but the updates
+        parameter.requires_grad_(True)
     return filled - own
 
 

@@ -76,7 +76,7 @@ def fit_probe(
         features: (N, D), finite.
         targets: Label ids (N,), or label sets (N, C) of 0 and 1.
         num_labels: C.
-        label_weights: What each label counts in the loss (C,).
+        label_weights: What a row of each label counts in the loss (C,); of label sets, a row that has it.
         weights: What each example counts in the loss (N,).
         inverse_penalty: Of the weights; default: chosen on held-out rows.
         seed: Of the choice of those rows.
@@ -165,8 +165,10 @@ class _Rows:
         logits = self.inputs @ fit.weight.T + fit.bias
         if self.sets:
             each = np.logaddexp(0, logits) - self.targets * logits
-            counts = self.weights[:, None] * (1 if self.label_weights is None else self.label_weights)
-            return float((each * counts).sum() / np.broadcast_to(counts, each.shape).sum())
+            counts = np.broadcast_to(self.weights[:, None], each.shape)
+            if self.label_weights is not None:
+                counts = counts * np.where(self.targets > 0, self.label_weights, 1.0)
+            return float((each * counts).sum() / counts.sum())
         own = logits[np.arange(len(logits)), self.targets]
         return float(np.average(_log_sum_exp(logits) - own, weights=self._counts()))
 
@@ -200,7 +202,8 @@ class _Rows:
             if chosen.all() or not chosen.any():
                 bias[label] = np.log(2 * len(chosen) + 1) * (1 if chosen.all() else -1)
                 continue
-            counts = self.weights if self.label_weights is None else self.weights * self.label_weights[label]
+            own = 1.0 if self.label_weights is None else self.label_weights[label]
+            counts = np.where(chosen, own, 1.0) * self.weights
             model = logistic(self.inputs, chosen, inverse_penalty, counts)
             converged &= int(model.n_iter_.max()) < MOST_ITERATIONS
             weight[label], bias[label] = model.coef_[0], model.intercept_[0]

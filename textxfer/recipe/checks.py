@@ -292,7 +292,10 @@ def _training(recipe: Recipe, task: Any) -> Iterator[Problem]:
         yield Problem(("train", "micro_batch_size"), message)
     if train.seeds is not None and "seed" in train.model_fields_set:
         yield Problem(("train", "seed"), "`train.seeds` stands in for it; keep one of them")
-    counted = train.evaluate_every == "epoch" and train.phases is None
+    # On a road of `small_data` there may be more epochs, where their number is not written.
+    lengthened = "road" in recipe.small_data.model_fields_set and recipe.small_data.road != "off"
+    settled = "epochs" in train.model_fields_set or not lengthened
+    counted = train.evaluate_every == "epoch" and train.phases is None and settled
     if train.patience is not None and counted and train.patience >= train.epochs:
         epochs = train.epochs
         message = f"is {train.patience}, but {epochs} epochs are evaluated {epochs} times: it can never fire"

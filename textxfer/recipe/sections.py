@@ -189,7 +189,8 @@ class Train(Section):
     label_smoothing: Fraction = 0.0
     """Share of the target that is spread over all labels."""
     class_weights: Literal["none", "balanced"] | Weights = "none"
-    """Weight of each label in the loss. `balanced`: rare labels count more, so that all labels count the same."""
+    """What a training row of each label counts in the loss. `balanced`: rows of rare labels count more, so that all
+    labels count the same; with label sets, so that the rows with a label count as much as those without it."""
     dropout: Fraction | None = None
     """Replaces all dropout rates of the checkpoint."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

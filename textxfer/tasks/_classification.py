@@ -114,8 +114,8 @@ class Classification:
     ) -> torch.Tensor:
         """Gives the cross-entropy summed over examples; for label sets that of each label's yes or no, their mean.
 
-        A class weight multiplies the terms of its label, a weight (B,) those of its example; label smoothing mixes
-        targets with the uniform one.
+        A class weight multiplies the loss of examples with its label, of label sets the term of a label that is there;
+        a weight (B,) that of its example. Label smoothing mixes targets with the uniform one.
         """
         from torch.nn import functional
 
@@ -127,7 +127,7 @@ class Classification:
                 return functional.cross_entropy(logits, targets, **options, reduction="sum")
             return weights @ functional.cross_entropy(logits, targets, **options, reduction="none")
         smooth = targets * (1 - label_smoothing) + label_smoothing / 2
-        each = functional.binary_cross_entropy_with_logits(logits, smooth, weight=class_weights, reduction="none")
+        each = functional.binary_cross_entropy_with_logits(logits, smooth, pos_weight=class_weights, reduction="none")
         of_examples = each.mean(dim=1)
         return of_examples.sum() if weights is None else weights @ of_examples
 

@@ -78,7 +78,7 @@ class Task(Protocol):
             output: Of the stock forward pass.
             batch: With targets.
             **options: `label_smoothing` (fraction), `weights` (B,) that multiply the examples' losses, and for labels
-                `class_weights` (C,).
+                `class_weights` (C,), what an example of each label counts.
         """
         ...
 

@@ -66,7 +66,20 @@ def check_checkpoint(
         lambda: check_adaptation(adapt, checkpoint) if adapt is not None else None,
         lambda: check_whole(checkpoint) if head is None else None,
         lambda: _check_trained(recipe, checkpoint, task, labels, head),
+        lambda: _check_adapter(recipe, checkpoint, head) if checkpoint.adapter is not None else None,
     )
+
+
+def _check_adapter(recipe: Recipe, checkpoint: Checkpoint, head: HeadChoice | None) -> None:
+    """Stops where a LoRA adapter cannot become what the recipe asks for."""
+    problems = []
+    if head is not None:
+        problems.append(f"head: is {head.name}, and the checkpoint is a LoRA adapter of a model with the native one")
+    if recipe.lora is not None and not recipe.lora.merge:
+        problems.append("lora.merge: is false, and an adapter cannot hold the updates of one that it begins with")
+    if problems:
+        instead = "name the run's merged `model` as the checkpoint"
+        raise RecipeError(*(f"{problem}; {instead} ({checkpoint.id})" for problem in problems))
 
 
 def _check_trained(
@@ -147,7 +160,8 @@ def check_adaptation(settings: Adapt, checkpoint: Checkpoint) -> None:
 
 def _check_adapted_layers(settings: Adapt, checkpoint: Checkpoint) -> None:
     depth, layers = checkpoint.config.num_hidden_layers, settings.freeze.layers
-    if layers == "all" or layers >= depth:
+    most = depth if checkpoint.config.is_encoder_decoder else depth - 1  # a decoder is adapted all the same
+    if layers == "all" or layers > most:
         raise RecipeError(f"adapt.freeze.layers: is {layers}, of {depth} layers; nothing would be adapted")
 
 

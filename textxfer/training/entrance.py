@@ -114,6 +114,7 @@ class Entrance:
             prepared.rows.labels,
             label_smoothing=train.label_smoothing,
             class_weights=train.class_weights,
+            sets=prepared.rows.sets,
             weights=example_weights(prepared.rows.splits.train, prepared.encoded["train"]),
             device=self.accelerator.device,
         )

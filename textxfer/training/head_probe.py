@@ -74,7 +74,7 @@ def probe_of(
         between: See `fit_probe`.
     """
     train, encoded = prepared.recipe.train, prepared.encoded["train"]
-    of_labels = label_weights(labels, train.class_weights)
+    of_labels = label_weights(labels, train.class_weights, prepared.rows.sets)
     of_examples = example_weights(prepared.rows.splits.train, encoded)
     assert encoded.targets is not None
     return fit_probe(

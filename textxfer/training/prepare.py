@@ -21,7 +21,7 @@ from textxfer.recipe.schema import Recipe
 from textxfer.records import Encoded
 from textxfer.tasks import Task
 from textxfer.training.checks import check_checkpoint, check_contrast, check_plan, check_pooling
-from textxfer.training.few_rows import settled
+from textxfer.training.few_rows import heads, is_open, on_road, roads, settled
 from textxfer.training.phases import plan_of, told
 from textxfer.training.plan import Plan
 from textxfer.training.rows import Rows, load_rows
@@ -73,10 +73,10 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
         check_peft()
     checkpoint, notes = _open(recipe, rows)
     rows = replace(rows, notes=(*rows.notes, *notes))
-    recipe = _with_pooling(recipe, checkpoint)
+    recipe = _with_pooling(_with_native_head(recipe, checkpoint), checkpoint)
     recipe, rows = with_prompts(recipe, checkpoint, rows)
     recipe = with_words(recipe, checkpoint, rows.labels)
-    rows, task = _with_settled_labels(rows, checkpoint), rows.task
+    rows, task = _with_settled_labels(recipe, rows, checkpoint), rows.task
     if checkpoint.most_tokens is not None and task.max_length > checkpoint.most_tokens:
         _shorten(task, checkpoint.most_tokens)
         rows = replace(rows, notes=(*rows.notes, f"max_length is {task.max_length}, the checkpoint's limit"))
@@ -92,15 +92,27 @@ def encode_rows(recipe: Recipe, rows: Rows) -> Prepared:
         fits=_takes_probe(recipe, checkpoint, rows),
     )
     plan = _plan(recipe, encoded["train"], checkpoint, rows.labels)
-    check_plan(recipe, plan, rows.splits)
     rows = replace(rows, notes=(*rows.notes, *told(plan)))
-    return Prepared(recipe, rows, checkpoint, encoded, plan)
+    prepared = Prepared(recipe, rows, checkpoint, encoded, plan)
+    _check_steps(prepared)
+    return prepared
 
 
 def planned_anew(prepared: Prepared, recipe: Recipe) -> Prepared:
     """Gives a run on the same rows and checkpoint whose recipe says otherwise how to train."""
     plan = _plan(recipe, prepared.encoded["train"], prepared.checkpoint, prepared.rows.labels)
     return replace(prepared, recipe=recipe, plan=plan)
+
+
+def _check_steps(prepared: Prepared) -> None:
+    """Stops where patience can never fire; where the road is open, on the one that may take steps on labels."""
+    recipe, rows = prepared.recipe, prepared.rows
+    if is_open(recipe):
+        if "fine_tune" not in roads(recipe):
+            return
+        tuned = on_road(recipe, "fine_tune", heads(recipe)[0], len(rows.splits.train))
+        prepared = planned_anew(prepared, tuned)
+    check_plan(prepared.recipe, prepared.plan, rows.splits)
 
 
 def _open(recipe: Recipe, rows: Rows) -> tuple[Checkpoint, list[str]]:
@@ -149,7 +161,14 @@ def check_fit(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> None:
 
 def _keeps_head(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> bool:
     labels = settle_labels(checkpoint, rows.labels)
-    return keeps_head(checkpoint, labels, head_of(_with_pooling(recipe, checkpoint)))
+    return recipe.adapt is None and keeps_head(checkpoint, labels, head_of(_with_pooling(recipe, checkpoint)))
+
+
+def _with_native_head(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:
+    """Gives the recipe that few rows choose no other head for, where the checkpoint is an adapter, which bears none."""
+    if checkpoint.adapter is None or "name" in recipe.head.model_fields_set:
+        return recipe
+    return recipe.model_copy(update={"head": recipe.head.model_copy(update={"name": recipe.head.name})})
 
 
 def _takes_probe(recipe: Recipe, checkpoint: Checkpoint, rows: Rows) -> bool:
@@ -169,16 +188,19 @@ def _with_pooling(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:
     return recipe.model_copy(update={"head": head})
 
 
-def _with_settled_labels(rows: Rows, checkpoint: Checkpoint) -> Rows:
-    """Takes the order of labels from the checkpoint's head where it knows the same ones; says so where that matters."""
-    settled, asked = settle_labels(checkpoint, rows.labels), rows.task.label_names
-    if settled is None or not asked or settled.names == tuple(asked):
-        return replace(rows, labels=settled)
+def _with_settled_labels(recipe: Recipe, rows: Rows, checkpoint: Checkpoint) -> Rows:
+    """Takes the order of labels from the checkpoint's head where that is kept; says so where it matters."""
+    settled, own = settle_labels(checkpoint, rows.labels), rows.labels
+    if settled is None or own is None or settled.names == own.names or not _keeps_head(recipe, checkpoint, rows):
+        return rows
     order = ", ".join(settled.names)
     if getattr(rows.task, "ordered", False):
         raise RecipeError(
-            f"task.labels: the checkpoint's head has these labels in another order ({order}); use its order"
+            f"task.ordered: the checkpoint's head has these labels in another order ({order}) than they have here "
+            f"({', '.join(own.names)}); leave `ordered` out, or take a checkpoint without this head"
         )
+    if not rows.task.label_names:
+        return replace(rows, labels=settled)
     return replace(rows, labels=settled, notes=(*rows.notes, f"the order of labels is the checkpoint's: {order}"))
 
 

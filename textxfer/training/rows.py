@@ -41,6 +41,11 @@ class Rows:
     few: bool = False
     held_back: tuple[str, ...] = ()
 
+    @property
+    def sets(self) -> int | None:
+        """How many training rows there are, where each has a set of labels; None where it has one, or none."""
+        return len(self.splits.train) if getattr(self.task, "multi_label", False) else None
+
 
 def load_rows(recipe: Recipe, given: Any = None) -> Rows:
     """Loads, checks and cuts the rows of a recipe.

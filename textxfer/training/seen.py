@@ -111,7 +111,7 @@ class OwnRows:
             if isinstance(data, Mapping) and "task" in told and self._is_set(data, run, known):
                 return SAME_SET
         before = told.get("checkpoint")
-        name = before.get("id") if isinstance(before, Mapping) else None
+        name = before.get("id") if isinstance(before, Mapping) else before
         place = Path(place_of(name, run)) if isinstance(name, str) else None
         if place is None or most == 0 or not place.is_absolute() or not os.path.isdir(place):
             return None

@@ -45,7 +45,8 @@ def probe_settles(recipe: Recipe, checkpoint: Checkpoint, labels: LabelSet | Non
     that start has done it; what a stock head has below its last layer is not.
     """
     contrasted = recipe.small_data.road == "contrastive"
-    if recipe.head.start != "probe" or keeps_head(checkpoint, labels, head):
+    kept = recipe.adapt is None and keeps_head(checkpoint, labels, head)  # an adaptation leaves the head out
+    if recipe.head.start != "probe" or kept:
         return False
     if head is not None and not contrasted:
         assert labels is not None
@@ -155,6 +156,8 @@ def _some_rows(encoded: Encoded, most: int, seed: int) -> np.ndarray:
         return np.arange(count)
     order, targets = np.random.default_rng(seed).permutation(count), encoded.targets
     assert targets is not None
-    labels = targets if targets.ndim == 1 else np.where(targets.any(axis=1), targets.argmax(axis=1), -1)
-    _, first = np.unique(labels[order], return_index=True)
+    if targets.ndim == 1:
+        _, first = np.unique(targets[order], return_index=True)
+    else:
+        first = np.unique(targets[order][:, targets.any(axis=0)].argmax(axis=0))
     return np.sort(np.concatenate([order[first], np.delete(order, first)])[: max(most, len(first))])

@@ -92,6 +92,18 @@ def test_label_sets_are_fitted_one_by_one() -> None:
     np.testing.assert_array_equal(heavy.weight[0], light.weight[0])
 
 
+def test_weighed_rows_of_a_rare_label_make_it_more_probable() -> None:
+    features, targets = blobs(labels=3, apart=0.3)
+    sets = np.stack([targets == 0, targets > 0], axis=1) & (np.arange(len(targets)) % 4 == 0)[:, None]
+    count = sets.sum(axis=0)
+    plain = fit_probe(features, sets.astype(np.float32), 2, inverse_penalty=0.1)
+    weighed = fit_probe(
+        features, sets.astype(np.float32), 2, label_weights=(len(sets) - count) / count, inverse_penalty=0.1
+    )
+    assert (plain.logits(features) > 0).mean() < 0.05
+    assert 0.3 < (weighed.logits(features) > 0).mean() < 0.7
+
+
 def test_a_label_with_one_row_is_learnt_from() -> None:
     features, targets = blobs(labels=3)
     alone = features.max(axis=0) * 3

@@ -96,7 +96,7 @@ def test_loss_is_the_sum_over_examples(seed: int, smoothing: float, weighted: bo
 def naive_binary(logits: Any, targets: Any, smoothing: float, weights: Any) -> float:
     yes = 1 / (1 + np.exp(-logits))
     wanted = targets * (1 - smoothing) + smoothing / 2
-    return float((-(wanted * np.log(yes) + (1 - wanted) * np.log(1 - yes)) * weights).mean(axis=1).sum())
+    return float(-(weights * wanted * np.log(yes) + (1 - wanted) * np.log(1 - yes)).mean(axis=1).sum())
 
 
 @settings(deadline=None, max_examples=30)

@@ -242,6 +242,18 @@ def test_many_rows_are_drawn_from_with_each_label_among_them() -> None:
     assert (np.diff(chosen) > 0).all()
 
 
+def test_each_label_of_a_set_is_among_the_rows_that_are_drawn() -> None:
+    from textxfer.records import Encoded
+
+    targets = np.zeros((100, 4), np.float32)
+    targets[:, 0] = 1
+    targets[[7, 93], [1, 2]] = 1  # beside another label; the last has no row
+    encoded = Encoded(np.zeros(100), np.arange(101), np.arange(100), targets=targets)
+    chosen = start._some_rows(encoded, 10, 0)
+    assert len(chosen) == 10
+    assert {7, 93} <= set(chosen.tolist())
+
+
 def test_a_label_with_one_row(bert: Path, tmp_path: Path) -> None:
     given = splits()
     given["train"] = [*given["train"], {"text": "the library opens at nine", "label": "mixed"}]

@@ -62,6 +62,43 @@ def test_an_adapter_is_kept_and_loads_everywhere(small: Small, bert: Path) -> No
         assert [each["score"] for each in first] == pytest.approx([each["score"] for each in second], abs=1e-5)
 
 
+def test_what_an_adapter_cannot_begin(small: Small) -> None:
+    before = run_recipe(small(name="before", lora=LORA | {"merge": False}), splits=splits()).folder / "adapter"
+    instead = f"name the run's merged `model` as the checkpoint ({before})"
+    for asked, what in (
+        (
+            {"head": {"name": "mean"}},
+            "head: is mean, and the checkpoint is a LoRA adapter of a model with the native one",
+        ),
+        (
+            {"lora": LORA | {"merge": False}},
+            "lora.merge: is false, and an adapter cannot hold the updates of one that it begins with",
+        ),
+    ):
+        with pytest.raises(RecipeError) as error:
+            run_recipe(small(checkpoint=str(before), **asked), splits=splits())
+        assert error.value.lines == (f"{what}; {instead}",)
+
+
+def test_a_run_that_begins_with_an_adapter_trains_all_that_it_says(small: Small) -> None:
+    before = run_recipe(small(name="before", lora=LORA | {"merge": False}), splits=splits()).folder
+    old = weights(before)
+    for name, sections in {"whole": {}, "updates": {"lora": LORA}}.items():
+        result = run_recipe(small(name=name, checkpoint=str(before / "adapter"), **sections), splits=splits())
+        moved = {name for name, value in weights(result.folder).items() if not value.equal(old[name])}
+        kinds = {name.split(".")[-2] for name in moved}
+        assert {"classifier", "query", "value"} <= kinds
+        assert ("LayerNorm" in kinds) == (name == "whole")
+
+
+def test_few_rows_begin_with_an_adapter_under_the_native_head(small: Small, untouched: Small) -> None:
+    before = run_recipe(small(name="before", lora=LORA | {"merge": False}), splits=splits()).folder / "adapter"
+    renamed = {name: [row | {"label": row["label"].upper()} for row in part] for name, part in splits().items()}
+    result = run_recipe(untouched() | {"checkpoint": str(before)}, splits=renamed)
+    chosen = json.loads((result.folder / "choices.json").read_text())["road"]
+    assert {each["head"] for each in chosen["scores"]} == {"native"}
+
+
 def test_an_interrupted_run_ends_as_it_would_have(small: Small) -> None:
     whole = run_recipe(small(name="whole", lora=LORA), splits=splits())
     with pytest.raises(Interrupted):

@@ -231,6 +231,16 @@ def test_what_the_chosen_road_does_not_use_is_told(
     assert (result.metrics["steps"] > 0) == bool(kept)
 
 
+def test_patience_is_held_against_the_epochs_that_the_road_takes(untouched: Untouched) -> None:
+    recipe = untouched(small_data="fine_tune", head={"name": "native"}, train={"patience": 4})
+    assert run_recipe(recipe, splits=splits()).metrics["steps"] >= 4
+    both = untouched(name="both", small_data="fine_tune", train={"patience": 4, "evaluate_every": 1})
+    assert told(run_recipe(both, splits=splits()).folder)["road"] == "fine_tune"
+    endless = untouched(name="endless", small_data="auto", train={"patience": 5000})
+    with pytest.raises(RecipeError, match="it can never fire"):
+        run_recipe(endless, splits=splits())
+
+
 def let_win(head: str, road: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes a head and a road come out best, without a look at the rows."""
 

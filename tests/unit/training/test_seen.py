@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from textxfer.__main__ import main
 from textxfer.modeling.checkpoint import open_checkpoint
 from textxfer.recipe.loading import load_recipe
 from textxfer.run import run_recipe
@@ -47,6 +48,15 @@ def test_a_run_on_the_same_rows(rows: Path, recipe: Make, trained_on: Any, bert:
     before, own = trained_on(rows), recipe(dataset={"path": str(rows)})
     assert seen(own, before) == seen(own, before / "model") == VERY_ROWS
     assert seen(own, bert) is None
+
+
+def test_an_adaptation_of_a_run(rows: Path, recipe: Make, trained_on: Any, tmp_path: Path) -> None:
+    before = trained_on(rows)
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(f"the film number {number} was a delight" for number in range(40)))
+    folder, command = tmp_path / "adapted", ["adapt", str(before), "--texts", str(texts), "--steps", "1"]
+    assert main([*command, "-o", str(folder)]) == 0
+    assert seen(recipe(dataset={"path": str(rows)}), folder) == f"began with a checkpoint that {VERY_ROWS}"
 
 
 def test_a_run_on_other_cuts_of_the_same_file(rows: Path, recipe: Make, trained_on: Any, tmp_path: Path) -> None:
