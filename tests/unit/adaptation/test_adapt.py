@@ -263,6 +263,24 @@ def test_nothing_left_to_adapt(make_work: Make, layers: Any) -> None:
         make_work(freeze={"layers": layers})
 
 
+def test_a_decoder_is_adapted_over_a_frozen_encoder(make_work: Make, tmp_path: Path) -> None:
+    result = adapt(make_work("t5", freeze={"layers": 2}), tmp_path / "out")
+    assert result.metrics["after"]["perplexity"] < result.metrics["before"]["perplexity"]
+    with pytest.raises(RecipeError, match=r"adapt\.freeze\.layers: is 3, of 2 layers"):
+        make_work("t5", freeze={"layers": 3})
+
+
+def test_a_run_with_a_length_of_its_own_leaves_no_limit(make_work: Make, checkpoints: Any, tmp_path: Path) -> None:
+    model = shutil.copytree(checkpoints("t5"), tmp_path / "model")
+    settings = json.loads((model / "tokenizer_config.json").read_text()) | {"model_max_length": 24}
+    (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    config = json.loads((model / "config.json").read_text()) | {"textxfer": {"task": "topic", "max_length": 24}}
+    (model / "config.json").write_text(json.dumps(config))
+    assert open_checkpoint(str(model)).most_tokens is None
+    result = adapt(make_work(model, epochs=1), tmp_path / "out")
+    assert open_checkpoint(str(result.model)).most_tokens is None
+
+
 def test_divergence_names_the_fields_of_adapt(make_work: Make, tmp_path: Path) -> None:
     with pytest.raises(TrainingDiverged, match=r"rows text .* try a smaller adapt\.learning_rate") as caught:
         adapt(make_work(learning_rate=1e30, warmup_ratio=0.0), tmp_path / "out")

@@ -69,6 +69,29 @@ def test_a_run_that_was_stopped_while_it_adapted_goes_on(adapting: Make) -> None
     assert (whole.model / "model.safetensors").read_bytes() == (resumed.model / "model.safetensors").read_bytes()
 
 
+def test_what_a_run_says_of_its_adaptation_can_be_done(adapting: Make, tmp_path: Path) -> None:
+    stop = Watcher("on_scores", 6, signaller("on_step", 0, signal.SIGINT).act)
+    with pytest.raises(Interrupted) as caught:
+        run_recipe(adapting(), splits=splits(), observers=[stop])
+    assert "the same recipe goes on from there, `textxfer adapt RECIPE --overwrite` begins anew" in str(caught.value)
+    [environment] = tmp_path.rglob("environment.json")
+    environment.write_text("{")
+    with pytest.raises(
+        TextxferError, match=r"cannot be read: .*; `textxfer adapt RECIPE --overwrite` begins the run anew"
+    ):
+        run_recipe(adapting(), splits=splits(), overwrite=True)
+
+
+def test_few_rows_of_a_head_that_the_adaptation_leaves_out_take_a_road(adapting: Make, recipe: Make) -> None:
+    before = run_recipe(recipe(name="before", small_data="off"), splits=splits()).model
+    asked = adapting(checkpoint=str(before), small_data="probe", head={"name": "native", "start": "probe"})
+    asked["train"] = {"precision": "fp32"}
+    assert run_recipe(asked, splits=splits()).metrics["steps"] == 0
+    kept = {key: value for key, value in asked.items() if key != "adapt"} | {"name": "kept"}
+    with pytest.raises(RecipeError, match="head knows these labels and is kept"):
+        run_recipe(kept, splits=splits())
+
+
 def test_a_run_that_was_stopped_after_it_goes_on(adapting: Make) -> None:
     with pytest.raises(Interrupted):
         run_recipe(adapting(), splits=splits(), observers=[Stopper()])

@@ -14,6 +14,7 @@ from textxfer.errors import DataError
 from textxfer.recipe.loading import load_recipe
 from textxfer.recipe.sections import Adapt
 from textxfer.records import Splits
+from textxfer.sources.hub import Hub
 from textxfer.training.rows import load_rows
 
 
@@ -156,3 +157,23 @@ def test_without_a_task_there_are_no_texts_of_its_own() -> None:
 def test_what_is_no_file_is_looked_for_on_the_hub() -> None:
     with pytest.raises(DataError, match=r"nobody/nothing: .*adapt\.texts"):
         gathered("nobody/nothing")
+
+
+@pytest.mark.parametrize(
+    ("place", "said", "told"),
+    [
+        ("corpora", "corpora: x Check `dataset.hub` and `dataset.revision`, log in", "x Check `adapt.texts`, log in"),
+        ("a/b", "a/b: has no split `train` (there are: test); say `dataset.train`", "name them in `adapt.texts`"),
+        ("a/b", "a/b: cannot be loaded: Config name is missing.", "no place for the name of a configuration"),
+    ],
+)
+def test_what_the_hub_says_is_said_of_texts(place: str, said: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(self: Hub) -> None:
+        raise DataError(said)
+
+    monkeypatch.setattr(Hub, "load", load)
+    with pytest.raises(DataError) as caught:
+        gathered(place)
+    assert told in str(caught.value)
+    assert "dataset." not in str(caught.value)
+    assert (f"No file or folder has the name `{place}`" in str(caught.value)) == (place == "corpora")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 from tests.unit.training.helpers import Watcher, assert_same_weights, log, rows, splits, weights
+from textxfer.errors import RecipeError
 from textxfer.recipe.sections import Train
 from textxfer.run import RunResult, run_recipe
 
@@ -186,3 +188,25 @@ def test_frozen_layers_seen_twice_are_the_same_run(small: Small, tmp_path: Path)
     anew = run_recipe(recipe, "name=anew", "train.prefix_cache=off", splits=splits())
     for name, tensor in weights(stored.folder).items():
         assert tensor.allclose(weights(anew.folder)[name], atol=1e-5), name
+
+
+def test_an_order_that_the_kept_head_does_not_have_is_told(small: Small) -> None:
+    def stars(names: list[str]) -> dict[str, Any]:
+        given = splits()
+        for part in given.values():
+            for number, row in enumerate(part):
+                row["label"] = names[number % len(names)]
+        return given
+
+    before = run_recipe(small(name="before", task={"name": "topic"}), splits=stars(["1", "10", "2"])).model
+    config = json.loads((before / "config.json").read_text())
+    config["id2label"] = {"0": "1", "1": "10", "2": "2"}
+    config["label2id"] = {"1": 0, "10": 1, "2": 2}
+    (before / "config.json").write_text(json.dumps(config))
+    ordered = small(checkpoint=str(before), task={"name": "sentiment", "ordered": True})
+    with pytest.raises(
+        RecipeError, match=r"task\.ordered: .* another order \(1, 10, 2\) than they have here \(1, 2, 10\)"
+    ):
+        run_recipe(ordered, splits=stars(["1", "10", "2"]))
+    new = run_recipe(ordered | {"head": {"name": "mean"}}, splits=stars(["1", "10", "2"]))
+    assert json.loads((new.model / "config.json").read_text())["id2label"] == {"0": "1", "1": "2", "2": "10"}
