@@ -13,6 +13,8 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 TOKENS: dict[str, Literal["first", "last"]] = {"cls": "first", "last": "last"}
 SMALL = 0.02
 """Standard deviation of the last layer's new weights: that of stock heads."""
+TINY = 1e-12
+"""Least mean square of a vector that is scaled; one of nothing but zeros stays."""
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -47,6 +49,7 @@ class PooledHead(nn.Module):
         hidden: Widths of the hidden layers, from the backbone up.
         activation: "relu", "gelu" or "tanh".
         dropout: Before each layer.
+        normalize: Whether pooled vectors are scaled to a mean square of 1.
     """
 
     def __init__(
@@ -58,9 +61,10 @@ class PooledHead(nn.Module):
         hidden: Sequence[int] = (),
         activation: str = "gelu",
         dropout: float = 0.1,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
-        self.pooling = pooling
+        self.pooling, self.normalize = pooling, normalize
         layers: list[Any] = []
         for width, above in pairwise((hidden_size, *hidden)):
             layers += [nn.Dropout(dropout), nn.Linear(width, above), ACTIVATIONS[activation]()]
@@ -82,5 +86,8 @@ class PooledHead(nn.Module):
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Gives the logits (B, C); see `Head`."""
-        logits: torch.Tensor = self.layers(pool(hidden, mask, self.pooling))
+        pooled = pool(hidden, mask, self.pooling)
+        if self.normalize:
+            pooled = pooled * torch.rsqrt(pooled.float().square().mean(dim=1, keepdim=True).clamp_min(TINY))
+        logits: torch.Tensor = self.layers(pooled)
         return logits

@@ -21,10 +21,14 @@ class Config(HeadSection):
     """The head."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = DROPOUT
     """Dropout on the mean; `train.dropout` is the backbone's alone."""
+    normalize: bool = False
+    """Whether the mean's values are scaled to a mean square of 1, so that its direction alone tells labels apart.
+    Default: false; true on the road `contrastive` of `small_data`, which trains directions and leaves lengths to
+    chance."""
 
 
-def mean(hidden_size: int, num_labels: int, *, dropout: float = DROPOUT) -> PooledHead:
+def mean(hidden_size: int, num_labels: int, *, dropout: float = DROPOUT, normalize: bool = False) -> PooledHead:
     """Makes the head: `mlp` over the mean, with nothing hidden."""
     from textxfer.heads._pooled import PooledHead
 
-    return PooledHead(hidden_size, num_labels, pooling="mean", dropout=dropout)
+    return PooledHead(hidden_size, num_labels, pooling="mean", dropout=dropout, normalize=normalize)

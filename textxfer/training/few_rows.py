@@ -106,7 +106,10 @@ def on_road(recipe: Recipe, road: str, head: str, rows: int) -> Recipe:
     """
     few = recipe.small_data.model_copy(update={"road": road})
     made: Any = recipe.head if head == recipe.head.name else registry.config("heads", head)()
-    recipe = recipe.model_copy(update={"head": made.model_copy(update={"name": head, "start": "probe"})})
+    update: dict[str, Any] = {"name": head, "start": "probe"}
+    if road == "contrastive" and not getattr(made, "normalize", True) and "normalize" not in made.model_fields_set:
+        update["normalize"] = True
+    recipe = recipe.model_copy(update={"head": made.model_copy(update=update)})
     if road == "probe":
         recipe = recipe.model_copy(update={"lora": None})  # a probe that only chooses the head of another road
         return _with(recipe, small_data={"road": road}, freeze={"layers": "all"}, train={"layer_decay": 1.0})

@@ -80,6 +80,18 @@ def test_mean_is_an_mlp_with_nothing_hidden(states: torch.Tensor) -> None:
     assert [name for name, _ in mean.named_parameters()] == ["layers.1.weight", "layers.1.bias"]
 
 
+def test_a_normalized_mean_has_a_direction_alone(states: torch.Tensor) -> None:
+    head = HeadChoice("mean", {"normalize": True}).make(5, 3).eval()
+    seen: list[torch.Tensor] = []
+    head.last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    logits = head(states, MASK)
+    np.testing.assert_allclose(seen[0].square().mean(dim=1), np.ones(3), rtol=1e-5)
+    torch.testing.assert_close(head(states * 7, MASK), logits)
+    assert head(states * 0, MASK).isfinite().all()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(head(states.bfloat16(), MASK).float(), logits, atol=0.02, rtol=0.05)
+
+
 @pytest.mark.parametrize(("pooling", "token"), [("cls", "first"), ("last", "last"), ("mean", None), ("max", None)])
 def test_the_one_token_that_is_looked_at(pooling: str, token: str | None) -> None:
     assert PooledHead(5, 3, pooling=pooling).token == token

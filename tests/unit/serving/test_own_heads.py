@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import textxfer
-from tests.trained import reviews
+from tests.trained import reviews, train
 from tests.unit.serving.conftest import close
 from textxfer.serving._known_model import known_model
 from textxfer.serving.benchmark import benchmark
@@ -32,6 +32,16 @@ def test_an_exported_model_says_the_same(family: str, pooling: str, with_head: A
     one, other = textxfer.pipeline(run), textxfer.pipeline(tmp_path / "onnx", backend="onnx")
     for texts in (TEXTS, TEXTS[:1]):
         assert close(one(texts, top_k=None), other(texts, top_k=None))
+
+
+def test_a_normalized_mean_is_saved_served_and_exported(bert: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    run = train(bert, "sentiment", tmp_path / "run", head={"name": "mean", "normalize": True, "start": "random"})
+    assert json.loads((run / "model" / "head.json").read_text())["options"]["normalize"] is True
+    result = export_onnx(run, tmp_path / "onnx")
+    assert result.difference < 1e-4
+    one, other = textxfer.pipeline(run), textxfer.pipeline(tmp_path / "onnx", backend="onnx")
+    assert close(one(TEXTS, top_k=None), other(TEXTS, top_k=None))
 
 
 @pytest.mark.slow

@@ -73,6 +73,15 @@ def test_rows_set_the_steps_of_a_contrastive_start(count: int, steps: int, untou
     assert on_road(asked, "contrastive", "mean", count).small_data.steps == 400
 
 
+def test_a_contrastive_start_is_followed_by_a_head_that_looks_at_directions(untouched: Untouched) -> None:
+    open_ = load_recipe(untouched(small_data="auto"), rows_given=True)
+    assert on_road(open_, "contrastive", "mean", 20).head.model_dump()["normalize"]
+    assert not on_road(open_, "probe", "mean", 20).head.model_dump()["normalize"]
+    assert "normalize" not in on_road(open_, "contrastive", "native", 20).head.model_dump()
+    asked = load_recipe(untouched(head={"name": "mean", "normalize": False}), rows_given=True)
+    assert not on_road(asked, "contrastive", "mean", 20).head.model_dump()["normalize"]
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
