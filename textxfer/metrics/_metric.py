@@ -61,6 +61,22 @@ class Metric:
     of_counts: Callable[[Counts], np.ndarray] | None = None
     between_labels: bool = False
 
+    def misfit(self, predicts: str, *, ordered: bool, labels: int | None) -> str | None:
+        """Says why it cannot judge the predictions of a task, after its name; None where it can.
+
+        Args:
+            predicts: Their kind.
+            ordered: Whether the labels have an order.
+            labels: How many there are; None where that is not known, or there are none.
+        """
+        if predicts not in self.judges:
+            return f"judges {' or '.join(self.judges)}, but the task gives {predicts}"
+        if self.needs == "ordered labels" and not ordered:
+            return "needs labels with an order (`task.ordered: true`)"
+        if self.needs == "two labels" and labels not in (None, 2):
+            return f"needs two labels, and there are {labels}; try `macro_f1`"
+        return None
+
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Divides, and gives 0 where the whole is 0."""

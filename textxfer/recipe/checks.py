@@ -252,36 +252,37 @@ def _dataset(recipe: Recipe, rows_given: bool) -> Iterator[Problem]:
 
 
 def _metrics(recipe: Recipe, task: Any) -> Iterator[Problem]:
-    chosen, known = recipe.evaluate.select_by, []
-    for place, name in enumerate(recipe.evaluate.metrics or ()):
-        here = ("evaluate", "metrics", f"[{place}]")
-        try:
-            metric = registry.load("metrics", name)
-        except RecipeError as error:
-            yield Problem(here, str(error))
-            continue
-        known.append(name)
-        if not hasattr(metric, "judges"):
-            yield Problem(here, f"`{name}` was registered, but is no `textxfer.Metric`")
-        elif task is not None and (message := _misfit(recipe, task, name, metric)):
-            yield Problem(here, message)
-    if not recipe.evaluate.metrics and task is not None:
+    chosen, names = recipe.evaluate.select_by, recipe.evaluate.metrics or ()
+    labels = len(task.label_names) if task is not None and task.label_names else None
+    for place, name in enumerate(names):
+        if message := metric_problem(name, task, labels):
+            yield Problem(("evaluate", "metrics", f"[{place}]"), message)
+    known = [name for name in names if name in registry.names("metrics")]
+    if not names and task is not None:
         known = list(task.default_metrics)
     if chosen is not None and known and chosen not in known:
         message = "must be one of `evaluate.metrics`: " + registry.unknown(chosen, known, what="metric")
         yield Problem(("evaluate", "select_by"), message)
 
 
-def _misfit(recipe: Recipe, task: Any, name: str, metric: Any) -> str | None:
-    """Says why a metric cannot judge a task, if so."""
-    if task.predicts not in metric.judges:
-        task_name = recipe.task.name  # type: ignore[attr-defined]
-        return f"`{name}` judges {' or '.join(metric.judges)}, but the task {task_name} gives {task.predicts}"
-    if metric.needs == "ordered labels" and not getattr(task, "ordered", False):
-        return f"`{name}` needs labels with an order: say `task.ordered: true`"
-    if metric.needs == "two labels" and task.label_names and len(task.label_names) != 2:
-        return f"`{name}` needs two labels, and `task.labels` has {len(task.label_names)}; try `macro_f1`"
-    return None
+def metric_problem(name: str, task: Any, labels: int | None) -> str | None:
+    """Says why what a task gives cannot be judged by a metric; None where it can.
+
+    Args:
+        name: Of the metric.
+        task: Of a recipe or of a saved model; None where that is not known.
+        labels: How many it has; None where that is not known, or there are none.
+    """
+    try:
+        metric = registry.load("metrics", name)
+    except RecipeError as error:
+        return str(error)
+    if not hasattr(metric, "misfit"):
+        return f"`{name}` was registered, but is no `textxfer.Metric`"
+    if task is None:
+        return None
+    why = metric.misfit(task.predicts, ordered=getattr(task, "ordered", False), labels=labels)
+    return f"`{name}` {why}" if why else None
 
 
 def _training(recipe: Recipe, task: Any) -> Iterator[Problem]:

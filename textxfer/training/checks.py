@@ -9,6 +9,7 @@ from textxfer.labels import LabelSet
 from textxfer.modeling.anatomy import is_causal
 from textxfer.modeling.checkpoint import Checkpoint
 from textxfer.modeling.whole import check_whole
+from textxfer.recipe.checks import metric_problem, task_of
 from textxfer.recipe.schema import Recipe
 from textxfer.recipe.sections import Adapt
 from textxfer.records import Splits
@@ -24,11 +25,10 @@ def check_rows(recipe: Recipe, splits: Splits, labels: LabelSet | None) -> None:
     """
     problems = []
     if labels is not None:
+        task = task_of(recipe)
         for name in recipe.evaluate.metrics or ():
-            if registry.load("metrics", name).needs == "two labels" and len(labels) != 2:
-                problems.append(
-                    f"evaluate.metrics: `{name}` needs two labels, and there are {len(labels)}; try macro_f1"
-                )
+            if message := metric_problem(name, task, len(labels)):
+                problems.append(f"evaluate.metrics: {message}")
         weights = recipe.train.class_weights
         for name in weights if isinstance(weights, dict) else ():
             if name not in labels.names:

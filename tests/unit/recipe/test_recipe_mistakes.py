@@ -180,15 +180,15 @@ ONE_MISTAKE = {
     ),
     "metric of another task": (
         BASE + "evaluate: {metrics: [answer_f1]}\n",
-        "evaluate.metrics[0]: `answer_f1` judges answers, but the task sentiment gives labels",
+        "evaluate.metrics[0]: `answer_f1` judges answers, but the task gives labels",
     ),
     "f1 of three labels": (
         QA + "task: {name: topic, labels: [a, b, c]}\nevaluate: {metrics: [f1]}\n",
-        "evaluate.metrics[0]: `f1` needs two labels, and `task.labels` has 3; try `macro_f1`",
+        "evaluate.metrics[0]: `f1` needs two labels, and there are 3; try `macro_f1`",
     ),
     "order that is not there": (
         BASE + "evaluate: {metrics: [within_one]}\n",
-        "needs labels with an order: say `task.ord",
+        "`within_one` needs labels with an order (`task.ord",
     ),
     "select by another": (
         BASE + "evaluate: {metrics: [accuracy], select_by: macro_f1}\n",
