@@ -172,6 +172,8 @@ class Job:
         folder, rows = self.keeper.folder, self.prepared.rows
         model, tokenizer = self.training.model, self.prepared.checkpoint.tokenizer
         settings = rows.task.settings()
+        if rows.labels is not None:
+            settings["pairs"] = "text_pair" in rows.splits.train.rows.column_names
         if conclusion.finished is not None:
             settings |= conclusion.finished.settings
         save_model(model, tokenizer, folder.path / "model", settings)

@@ -15,6 +15,9 @@ from textxfer.errors import DataError, OutputError
 
 SUMMARY = "judge a saved model on labelled rows, and write a report"
 COLUMNS = ("text", "text_pair", "label", "question", "context", "answers")
+PLACES = ("path", "train", "validation", "test")
+"""Fields of `dataset` that say where rows are."""
+FIELD = re.compile(r"`dataset\.(\w+)`|\(dataset\.path\)")
 MOST_SLICES = 12
 
 
@@ -44,6 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from textxfer.report.html import write_report
     from textxfer.serving.assess import assess
 
+    metrics = [name.strip() for name in arguments.metrics.split(",")] if arguments.metrics else None
     try:
         found = assess(
             arguments.model,
@@ -51,20 +55,20 @@ def execute(arguments: argparse.Namespace) -> int:
             split=arguments.split,
             columns=columns,
             label_delimiter=arguments.label_delimiter,
-            metrics=arguments.metrics.split(",") if arguments.metrics else None,
+            metrics=metrics,
             slices=arguments.slice,
             **options,
         )
     except DataError as error:  # told in the words of a recipe
-        raise DataError(*(re.sub(r"`dataset\.(\w+)`", _flag, line) for line in error.lines)) from error
-    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in found.records)
+        raise DataError(*(FIELD.sub(_flag, line) for line in error.lines)) from error
+    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in found.records)
+    text = json.dumps(found.metrics, indent=2, ensure_ascii=False) + "\n"
     try:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        (folder / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
-        text = json.dumps(found.metrics, indent=2, ensure_ascii=False)
-        (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "predictions.jsonl").write_text(lines, encoding="utf-8")
+        (folder / "metrics.json").write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
     report = write_report(folder)
@@ -74,7 +78,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _flag(field: re.Match[str]) -> str:
-    return "`--" + field[1].replace("_", "-") + "`"
+    """Gives the flag for a field of `dataset`; those that say where rows are have one for all."""
+    if field[1] in (*COLUMNS, "label_delimiter"):
+        return f"`--{field[1].replace('_', '-')}`"
+    return "(--data)" if field[1] is None else "`--data`" if field[1] in PLACES else field[0]
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:

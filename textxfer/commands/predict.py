@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="csv, tsv, jsonl, txt (a text a line; these .gz too), json, parquet; - is stdin")
     parser.add_argument("-o", "--output", metavar="OUT", default=STREAM, help=".jsonl, .csv, .parquet; default: stdout")
     parser.add_argument("--text", metavar="COLUMN", help="column of the text; default: text")
-    parser.add_argument("--text-pair", metavar="COLUMN", help="column of a second text; default: none")
+    parser.add_argument("--text-pair", metavar="COLUMN", help="column of a second text; default: text_pair, for pairs")
     parser.add_argument("--question", metavar="COLUMN", help="column of the question; default: question")
     parser.add_argument("--context", metavar="COLUMN", help="column of the passage; default: context")
     parser.add_argument("--top-k", metavar="K", type=count, help="labels a row, best first; default: 1")

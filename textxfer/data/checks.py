@@ -30,8 +30,9 @@ def label_set(splits: Splits, names: Sequence[str] | None = None, several: bool 
     """
     labels = {name: split.rows["label"][:] for name, split in splits.present()}
     problems: list[str] = []
-    for name, split in splits.present():
-        problems.extend(_missing_labels(split, labels[name], several))
+    advice = "say `dataset.label_delimiter`" if several else "say `task: {name: topic, multi_label: true}`"
+    for _, split in splits.present():
+        problems.extend(label_problems(split, several=several, advice=advice))
     if problems:
         raise DataError(*problems)
     train = splits.train
@@ -55,6 +56,28 @@ def label_set(splits: Splits, names: Sequence[str] | None = None, several: bool 
     if problems:
         raise DataError(*problems)
     return LabelSet(known, tuple(counts[name] for name in known))
+
+
+def label_problems(split: Split, *, several: bool, advice: str) -> list[str]:
+    """Says which labels are missing, and which are lists where there should be one or the other way round.
+
+    Args:
+        split: With columns selected.
+        several: Whether a row may have any number of labels.
+        advice: What to do about lists, or single labels, where the others should be.
+    """
+    values = split.rows["label"][:]
+    if values and all(value is None for value in values):
+        return [_all_missing(split)]
+    problems = []
+    for index, label in _each_label(values):
+        if label is None or not label.strip():
+            problems.append(f"{split.where(index)}: the label is {'missing' if label is None else 'empty'}")
+    wrong = next((index for index, value in enumerate(values) if isinstance(value, str if several else list)), None)
+    if wrong is not None:
+        has = "one label and no list" if several else "a list of labels"
+        problems.append(f"{split.where(wrong)}: has {has} ({values[wrong]!r}); {advice}")
+    return shortened(problems)
 
 
 def question_rows(splits: Splits) -> Splits:
@@ -83,22 +106,6 @@ def _each_label(values: list[Any]) -> Iterator[tuple[int, Any]]:
                 yield index, label
         else:
             yield index, value
-
-
-def _missing_labels(split: Split, values: list[Any], several: bool) -> list[str]:
-    """Says which labels are missing, and which are lists where there should be one or the other way round."""
-    if values and all(value is None for value in values):
-        return [_all_missing(split)]
-    problems = []
-    for index, label in _each_label(values):
-        if label is None or not label.strip():
-            problems.append(f"{split.where(index)}: the label is {'missing' if label is None else 'empty'}")
-    wrong = next((index for index, value in enumerate(values) if isinstance(value, str if several else list)), None)
-    if wrong is not None:
-        advice = "`dataset.label_delimiter`" if several else "`task: {name: topic, multi_label: true}`"
-        has = "one label and no list" if several else "a list of labels"
-        problems.append(f"{split.where(wrong)}: has {has} ({values[wrong]!r}); say {advice}")
-    return shortened(problems)
 
 
 def _all_missing(split: Split) -> str:

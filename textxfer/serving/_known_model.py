@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from textxfer.errors import TextxferError
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
-from textxfer.serving._saved import task_of_model
+from textxfer.serving._saved import noted_pairs, task_of_model
 from textxfer.serving.engine import Engine, check_backend, load_engine, open_engine
 from textxfer.serving.onnx_backend import exported_folder
 from textxfer.tasks import Task
@@ -29,11 +29,13 @@ class KnownModel:
         task: That it was trained for.
         fingerprint: The same for the same files (SHA-256), or the commit on the Hub.
         load: Loads its weights.
+        pairs: Whether it was trained on two texts a row; None where nothing tells.
     """
 
     task: Task
     fingerprint: str
     load: Callable[[], Engine]
+    pairs: bool | None
 
 
 def known_model(
@@ -56,13 +58,14 @@ def known_model(
         if precision != "fp32":
             raise TextxferError("--precision is for torch; an exported model has the precision it was exported with")
         engine = open_engine(name, backend="onnx", device=device, batch_tokens=batch_tokens)
-        return KnownModel(engine.task, _digest(exported_folder(name)), lambda: engine)
+        return KnownModel(engine.task, _digest(exported_folder(name)), lambda: engine, engine.pairs)
     checkpoint = open_checkpoint(name)
 
     def load() -> Engine:
         return load_engine(checkpoint, device=device, precision=precision, batch_tokens=batch_tokens)
 
-    return KnownModel(task_of_model(checkpoint), _fingerprint(checkpoint), load)
+    task = task_of_model(checkpoint)
+    return KnownModel(task, _fingerprint(checkpoint), load, noted_pairs(checkpoint.settings))
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:

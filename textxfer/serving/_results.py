@@ -12,6 +12,7 @@ from textxfer.data.columns import TEXT_COLUMNS
 from textxfer.errors import DataError
 from textxfer.records import Predictions
 from textxfer.registry import unknown
+from textxfer.serving._known_model import KnownModel
 from textxfer.serving.engine import Engine
 from textxfer.sources.streams import Row, Stream
 from textxfer.tasks import Task
@@ -55,7 +56,7 @@ class Wanted:
         """The columns that may be needed; None for all."""
         if self.listed is None:
             return None
-        return {*self.listed, *self.named.values(), "text", "question", "context"}
+        return {*self.listed, *self.named.values(), *TEXT_COLUMNS}
 
     def check(self, stream: Stream) -> None:
         """Checks what can be checked before anything is known of the model.
@@ -73,11 +74,11 @@ class Wanted:
         if missing:
             raise DataError(*missing)
 
-    def results(self, task: Task, stream: Stream, mixed: bool) -> Results:
+    def results(self, model: KnownModel, stream: Stream, mixed: bool) -> Results:
         """Says which columns go into the model and which come out.
 
         Args:
-            task: Of the model.
+            model: That predicts.
             stream: The input.
             mixed: Whether rows of the output may have columns of their own.
 
@@ -86,7 +87,7 @@ class Wanted:
         """
         strict = self.listed is None and not mixed
         kept = stream.columns if strict else self.listed
-        results = Results(task, stream, self._inputs(task, stream), kept, strict, self.top_k)
+        results = Results(model.task, stream, self._inputs(model, stream), kept, strict, self.top_k)
         for column in stream.columns if kept is None else kept:
             if column in results.names:
                 others = ",".join(name for name in kept or stream.columns if name not in results.names) or "none"
@@ -96,16 +97,19 @@ class Wanted:
                 )
         return results
 
-    def _inputs(self, task: Task, stream: Stream) -> dict[str, str]:
+    def _inputs(self, model: KnownModel, stream: Stream) -> dict[str, str]:
         named = self.named
-        answers = task.predicts == "answers"
+        answers = model.task.predicts == "answers"
         legal = ("question", "context") if answers else ("text", "text_pair")
         strangers = [f"--{key.replace('_', '-')}" for key in named if key not in legal]
         strangers += ["--top-k"] if answers and self.top_k is not None else []
         if strangers:
             does, takes = ("finds answers", "--question, --context") if answers else ("labels texts", "--text, ...")
             raise DataError(f"the model {does} and has no use for {strangers[0]} (it takes {takes})")
-        needed = legal if answers else legal[:1]
+        if model.pairs and "text_pair" not in {*named, *stream.columns}:
+            what = "has no column `text_pair`, and the model was trained on pairs of texts"
+            raise DataError(f"{stream.name}: {what}; say --text-pair COLUMN")
+        needed = legal if answers or model.pairs else legal[:1]
         inputs = {key: named.get(key, key) for key in legal if key in needed or key in named}
         missing = [
             f"{stream.name}: has {unknown(column, stream.columns, 'column')}; say --{key} COLUMN"

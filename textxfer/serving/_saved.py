@@ -13,7 +13,7 @@ from textxfer.tasks import Task
 
 DEFAULT_LENGTH = 512
 DEFAULT_WINDOW = 384
-NOT_THE_TASKS = ("conformal", "head", "prompts", "temperature", "tokenizer", "words")
+NOT_THE_TASKS = ("conformal", "head", "pairs", "prompts", "temperature", "tokenizer", "words")
 """Settings of a saved model that are not arguments of its task."""
 
 
@@ -83,6 +83,12 @@ def noted_conformal(model: str, settings: Mapping[str, Any]) -> Conformal | None
         return None if noted is None else Conformal.from_dict(noted)
     except ValueError as error:
         raise not_understood(model, error) from error
+
+
+def noted_pairs(settings: Mapping[str, Any]) -> bool | None:
+    """Says whether a model was trained on two texts a row; None where textxfer did not note it."""
+    pairs = settings.get("pairs")
+    return pairs if isinstance(pairs, bool) else None
 
 
 def not_understood(model: str, error: Exception) -> CheckpointError:

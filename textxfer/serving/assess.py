@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from textxfer import registry
+from textxfer.data.checks import label_problems
 from textxfer.data.columns import select_columns
-from textxfer.errors import DataError
+from textxfer.errors import DataError, RecipeError
 from textxfer.evaluation.evaluate import Evaluation
 from textxfer.evaluation.slices import parts_of, quarters, scores_of_slices
 from textxfer.evaluation.verdict import contexts, scores_by_split, verdict, with_texts
 from textxfer.labels import LabelSet
+from textxfer.recipe.checks import metric_problem
 from textxfer.records import Split, Splits
 from textxfer.serving.engine import Engine, open_engine
 from textxfer.sources.files import Files
 from textxfer.sources.memory import as_dataset
 
 DEFAULT_SPLITS = ("test", "validation", "train")
+OF_LABELS = {"id", "reference", "prediction", "probabilities", "text", "text_pair", "label"}
+OF_ANSWERS = {"id", "references", "answer", "score", "start", "end", "question", "context"}
+"""What a line of predictions.jsonl has, and so no column beside it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ def assess(
         batch_tokens: Padded tokens of a batch. Default: by device.
 
     Raises:
-        TextxferError: The rows, their labels or the model are not as they must be; one line for each mistake.
+        TextxferError: The rows, their labels or the model are not as they must be, or a metric cannot judge them; one
+            line for each mistake.
     """
     raw = _rows(data, split)
     _check_slices(raw, slices)
@@ -93,26 +99,31 @@ def assess_rows(
     slices: Sequence[str] = (),
 ) -> Assessment:
     """Judges a model that is open on labelled rows; see `assess`."""
+    task, labels = engine.task, engine.labels
+    wanted = _columns(engine, raw, columns or {})
     _check_slices(raw, slices)
-    task = engine.task
-    wanted = {name: name for name in task.required_columns} | dict(columns or {})
+    _check_names(raw, slices, wanted, task.predicts == "answers")
+    names = tuple(metrics or task.default_metrics)
+    count = None if labels is None else len(labels)
+    if problems := [problem for name in names if (problem := metric_problem(name, task, count))]:
+        raise RecipeError(*(f"metrics: {problem}" for problem in problems))
     told = select_columns(Splits(raw), wanted, label_delimiter=label_delimiter).train
-    _check_labels(told, engine.labels)
-    rows = replace(told, label_names=engine.labels.names if engine.labels else None)
-    ready = task.prepare(Splits(rows))[0].train if engine.labels is None else rows
+    if labels is not None:
+        _check_labels(told, labels, task.predicts == "label sets", label_delimiter)
+    rows = replace(told, label_names=labels.names if labels else None)
+    ready = task.prepare(Splits(rows))[0].train if labels is None else rows
     if slices and len(ready) != len(raw):
         raise DataError(f"{raw.origin}: questions with several rows cannot be cut into slices by column")
-    names = tuple(metrics or task.default_metrics)
+    extra = {name: list(map(_plain, raw.rows[name][:])) for name in slices}
     found = engine.evaluate(ready.rows, names)
-    kinds = {name: parts_of(raw.rows[name][:]) for name in slices} | _own_slices(ready)
+    kinds = {name: parts_of(values) for name, values in extra.items()} | _own_slices(ready)
     groups = contexts(ready.rows)
-    told_slices = scores_of_slices(found.predictions, kinds, names, engine.labels, groups)
-    extra = {name: raw.rows[name][:] for name in slices}
-    told_rows = with_texts(task.records(found.predictions, engine.labels), ready.rows)
+    told_slices = scores_of_slices(found.predictions, kinds, names, labels, groups)
+    told_rows = with_texts(task.records(found.predictions, labels), ready.rows)
     records = [
         {**record, **{name: values[place] for name, values in extra.items()}} for place, record in enumerate(told_rows)
     ]
-    return Assessment(_metrics(found, engine.labels, groups) | {"slices": told_slices}, records)
+    return Assessment(_metrics(found, labels, groups) | {"slices": told_slices}, records)
 
 
 def assess_given(
@@ -124,13 +135,34 @@ def assess_given(
 ) -> Assessment:
     """Judges a model that is open on rows given in Python; see `TextClassifier.evaluate`."""
     split = Split(as_dataset(rows, "rows"), "rows")
-    named = {"text_pair": "text_pair"} if "text_pair" in split.rows.column_names else {}
-    wanted = (named if engine.labels is not None else {}) | dict(columns or {})
     try:
-        return assess_rows(engine, split, columns=wanted, label_delimiter=label_delimiter, metrics=metrics)
+        return assess_rows(engine, split, columns=columns, label_delimiter=label_delimiter, metrics=metrics)
     except DataError as error:  # told in the words of a recipe
-        lines = (re.sub(r"`dataset\.(\w+)`", r"columns={'\1': ...}", line) for line in error.lines)
-        raise DataError(*lines) from error
+        raise DataError(*(re.sub(r"`dataset\.(\w+)`", _argument, line) for line in error.lines)) from error
+
+
+def _argument(field: re.Match[str]) -> str:
+    """Gives the argument in Python for a field of `dataset`."""
+    own = {"label_delimiter": "`label_delimiter`", "test": "`rows`"}
+    return own.get(field[1], f"columns={{'{field[1]}': ...}}")
+
+
+def _columns(engine: Engine, raw: Split, given: Mapping[str, str]) -> dict[str, str]:
+    """Gives the data's column for each of the task's; of a second text too, where the model was trained on pairs.
+
+    Where nothing tells whether it was, a column `text_pair` is read.
+
+    Raises:
+        DataError: It was, and there is no such column.
+    """
+    there = "text_pair" in raw.rows.column_names
+    if engine.pairs and not there and "text_pair" not in given:
+        what = "has no column `text_pair`, and the model was trained on pairs of texts"
+        raise DataError(f"{raw.origin}: {what}; say `dataset.text_pair`")
+    wanted = {name: name for name in engine.task.required_columns}
+    if engine.labels is not None and there and engine.pairs is not False:
+        wanted["text_pair"] = "text_pair"
+    return wanted | dict(given)
 
 
 def _check_slices(raw: Split, slices: Sequence[str]) -> None:
@@ -140,29 +172,43 @@ def _check_slices(raw: Split, slices: Sequence[str]) -> None:
         raise DataError(*(f"{raw.origin}: has {registry.unknown(name, there, 'column')}" for name in missing))
 
 
+def _check_names(raw: Split, slices: Sequence[str], columns: Mapping[str, str], answers: bool) -> None:
+    """Stops where a column that makes slices bears a name that predictions, or slices by length and label, have."""
+    own = {*(OF_ANSWERS if answers else OF_LABELS), "length"}
+    taken = [name for name in slices if name in own and columns.get(name) != name]
+    if taken:
+        raise DataError(
+            *(f"{raw.origin}: no slices by `{name}`: results have that name; rename the column" for name in taken)
+        )
+
+
 def _rows(data: Path, split: str | None) -> Split:
     """Gives the rows of a file, or of one split of a folder."""
-    splits = Files(data).load() if data.is_dir() else Splits(Files(data).load().train)
-    there = dict(splits.present())
     if data.is_dir():
-        wanted = split or next(name for name in DEFAULT_SPLITS if name in there)
-        if wanted not in there:
-            raise DataError(f"{data}: has no {wanted} split; it has {', '.join(there)}")
-        return there[wanted]
+        return Files(data).one_of(DEFAULT_SPLITS if split is None else (split,))
     if split is not None:
         raise DataError(f"{data}: is one file, and --split chooses among the files of a folder")
-    return there["train"]
+    return Files(data).load().train
 
 
-def _check_labels(split: Split, labels: LabelSet | None) -> None:
-    if labels is None:
-        return
+def _check_labels(split: Split, labels: LabelSet, several: bool, delimiter: str | None) -> None:
+    """Stops where rows have labels of another kind than the model gives, or others than it knows."""
     values = split.rows["label"][:]
+    advice = "say `dataset.label_delimiter`" if several else "the model gives one label a text"
+    if not several and delimiter is not None:
+        advice += "; leave `dataset.label_delimiter` out"
+    if problems := label_problems(split, several=several, advice=advice):
+        raise DataError(*problems)
     seen = {name for value in values for name in (value if isinstance(value, list) else [value])}
-    unknown = sorted(map(str, seen - set(labels.names)))
+    unknown = sorted(seen - set(labels.names))
     if unknown:
         known = [f"{split.origin}: {registry.unknown(name, labels.names, 'label')}" for name in unknown[:10]]
         raise DataError(*known, *([f"and {len(unknown) - 10} more labels"] if len(unknown) > 10 else []))
+
+
+def _plain(value: Any) -> Any:
+    """Gives a value of a column as JSON can hold it: a date or a list as its text."""
+    return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
 
 
 def _own_slices(split: Split) -> dict[str, Any]:

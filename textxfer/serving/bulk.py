@@ -84,7 +84,7 @@ def predict_file(
         file: .csv .tsv .jsonl .txt (a text a line; all of these .gz too) .json .parquet, or a stream of bytes.
         output: .jsonl .csv .parquet, or a stream of bytes, which gets JSON lines.
         text: Column of the text. Default: `text`.
-        text_pair: Column of a second text. Default: none.
+        text_pair: Column of a second text. Default: `text_pair` for a model that was trained on pairs, else none.
         question: Column of the question. Default: `question`.
         context: Column of the passage. Default: `context`.
         top_k: How many labels, best first. Default: 1, or those that apply.
@@ -143,7 +143,7 @@ def _predict(model: str, source: Path | BinaryIO, target: Path | BinaryIO, wante
         opened = known_model(
             model, how.backend, device=how.device, precision=how.precision, batch_tokens=how.batch_tokens
         )
-        results = wanted.results(opened.task, stream, mixed=place is None or place.kind == "jsonl")
+        results = wanted.results(opened, stream, mixed=place is None or place.kind == "jsonl")
         done = Done()
         if place is not None:
             settings = {"precision": how.precision, "harmless": how.harmless}

@@ -14,7 +14,7 @@ from textxfer.evaluation.scoring import score
 from textxfer.labels import LabelSet
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
 from textxfer.records import Encoded, Predictions, Table
-from textxfer.serving._saved import noted_conformal, task_of_model
+from textxfer.serving._saved import noted_conformal, noted_pairs, task_of_model
 from textxfer.serving.torch_backend import TorchBackend, load_torch
 from textxfer.tasks import Task
 
@@ -47,6 +47,7 @@ class Engine:
         tokenizer: As `open_checkpoint` makes it ready, or plain.
         backend: Runs the model.
         conformal: What label sets at a stated coverage need; None where that was not measured.
+        pairs: Whether it was trained on two texts a row; None where nothing tells.
     """
 
     task: Task
@@ -54,6 +55,7 @@ class Engine:
     tokenizer: Any
     backend: Backend
     conformal: Conformal | None = None
+    pairs: bool | None = None
     # A tokenizer's truncation is a setting of its own, not of the call.
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -128,7 +130,7 @@ def load_engine(
     labels = None if task.predicts == "answers" else LabelSet(tuple(names[number] for number in sorted(names)))
     conformal = noted_conformal(checkpoint.id, checkpoint.settings)
     backend = load_torch(checkpoint, task, labels, device=device, precision=precision, batch_tokens=batch_tokens)
-    return Engine(task, labels, checkpoint.tokenizer, backend, conformal)
+    return Engine(task, labels, checkpoint.tokenizer, backend, conformal, noted_pairs(checkpoint.settings))
 
 
 def _open_exported(name: str, revision: str | None, device: Any, precision: str, batch_tokens: int | None) -> Engine:
@@ -139,4 +141,4 @@ def _open_exported(name: str, revision: str | None, device: Any, precision: str,
     if revision is not None:
         raise CheckpointError(f"{name}: a revision is for the Hub, and backend='onnx' takes a folder; leave it out")
     found = open_exported(name, device=device, batch_tokens=batch_tokens)
-    return Engine(found.task, found.labels, found.tokenizer, found.backend, found.conformal)
+    return Engine(found.task, found.labels, found.tokenizer, found.backend, found.conformal, found.pairs)

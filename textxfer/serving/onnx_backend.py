@@ -18,7 +18,7 @@ from textxfer.evaluation.conformal import Conformal
 from textxfer.evaluation.forward import TOKENS_ON_CPU, Piece, in_order
 from textxfer.labels import LabelSet
 from textxfer.records import Batch, Encoded
-from textxfer.serving._saved import not_understood, noted_conformal, noted_task
+from textxfer.serving._saved import not_understood, noted_conformal, noted_pairs, noted_task
 from textxfer.tasks import Task
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Exported:
         tokenizer: Plain.
         backend: With the model.
         conformal: What label sets at a stated coverage need; None where that was not measured.
+        pairs: Whether it was trained on two texts a row; None where nothing tells.
     """
 
     task: Task
@@ -87,6 +88,7 @@ class Exported:
     tokenizer: PlainTokenizer
     backend: OnnxBackend
     conformal: Conformal | None
+    pairs: bool | None
 
 
 def open_exported(name: str, *, device: Any = None, batch_tokens: int | None = None) -> Exported:
@@ -111,7 +113,7 @@ def open_exported(name: str, *, device: Any = None, batch_tokens: int | None = N
     session = _session(name, folder / GRAPH, provider, device)
     _check_outputs(name, session, task, labels)
     backend = OnnxBackend(session, tokenizer.pad_token_id, batch_tokens or TOKENS_ON_CPU)
-    return Exported(task, labels, tokenizer, backend, noted_conformal(name, settings))
+    return Exported(task, labels, tokenizer, backend, noted_conformal(name, settings), noted_pairs(settings))
 
 
 def exported_folder(name: str) -> Path:

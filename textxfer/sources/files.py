@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,31 +75,50 @@ class Files:
             return {"train": self.path} | {name: self._named(self.path.parent, name) for name in others}
         if not self.path.is_dir():
             raise DataError(f"{self.path}: there is no such file or folder (dataset.path)")
-        data_files = sorted(file for file in self.path.iterdir() if file.suffix.lower() in READERS)
-        found = {}
-        given = {value for value in self.chosen.values() if value}
-        for name in SPLIT_NAMES:
-            if self.chosen[name] is not None:
-                found[name] = self._named(self.path, name)
-                continue
-            fitting = [file for file in data_files if file.stem.lower() in ALIASES[name] and file.name not in given]
-            if len(fitting) > 1:
-                names = " and ".join(file.name for file in fitting)
-                raise DataError(f"{self.path}: {names} both look like the {name} split; say `dataset.{name}`")
-            if fitting:
-                found[name] = fitting[0]
+        found = {name: path for name in SPLIT_NAMES if (path := self._file_of(name)) is not None}
         if "train" not in found:
-            there = ", ".join(file.name for file in data_files) or "no file that textxfer reads"
-            kinds = " ".join(sorted(READERS))
-            raise DataError(f"{self.path}: has no train file (there is: {there}; kinds: {kinds}); say `dataset.train`")
+            raise DataError(f"{self.path}: has no train file {self._there()}; say `dataset.train`")
         return found
+
+    def one_of(self, names: Sequence[str]) -> Split:
+        """Reads the file of one split of a folder; the others need not be there.
+
+        Args:
+            names: The split is the first of these that there is a file for.
+
+        Raises:
+            DataError: There is a file for none of them, or it is empty or cannot be read.
+        """
+        path = next((path for name in names if (path := self._file_of(name)) is not None), None)
+        if path is None:
+            raise DataError(f"{self.path}: has no {' or '.join(names)} file {self._there()}; name the file itself")
+        return read_file(path)
+
+    def _file_of(self, name: str) -> Path | None:
+        """Gives the file in the folder that is named for a split, or that looks like it by its stem."""
+        if self.chosen[name] is not None:
+            return self._named(self.path, name)
+        given = {value for value in self.chosen.values() if value}
+        fitting = [file for file in self._data_files() if file.stem.lower() in ALIASES[name] and file.name not in given]
+        if len(fitting) > 1:
+            names = " and ".join(file.name for file in fitting)
+            raise DataError(f"{self.path}: {names} both look like the {name} split; say `dataset.{name}`")
+        return fitting[0] if fitting else None
+
+    def _data_files(self) -> list[Path]:
+        return sorted(file for file in self.path.iterdir() if file.suffix.lower() in READERS)
+
+    def _there(self) -> str:
+        """Says which files a folder has."""
+        names = ", ".join(file.name for file in self._data_files()) or "no file that textxfer reads"
+        return f"(there is: {names}; kinds: {' '.join(sorted(READERS))})"
 
     def unused(self) -> list[str]:
         """Gives the names of data files in the folder that no split takes."""
         if not self.path.is_dir():
             return []
         used = set(self.files().values())
-        return sorted(file.name for file in self.path.iterdir() if file.suffix.lower() in READERS and file not in used)
+        return [file.name for file in self._data_files() if file not in used]
 
     def _named(self, folder: Path, name: str) -> Path:
         path = folder / str(self.chosen[name])

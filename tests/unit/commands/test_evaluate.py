@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ def model(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def rows(write_csv: Callable[..., Path], tmp_path: Path) -> Path:
-    told = [{**row, "source": "ab"[number % 2]} for number, row in enumerate(training.reviews())]
+    more = [{"source": "ab"[number % 2], "id": number, "length": 1} for number in range(40)]
+    told = [row | each for row, each in zip(training.reviews(), more, strict=True)]
     return write_csv(tmp_path / "rows.csv", told)
 
 
@@ -92,6 +95,63 @@ def test_label_sets_are_judged_too(bert: Path, tmp_path: Path) -> None:
     assert 0 <= read(tmp_path / "out")[0]["test"]["accuracy"] <= 1
 
 
+@pytest.fixture(scope="module")
+def pairs(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training.train(bert, "topic", tmp_path_factory.mktemp("runs"))
+
+
+def lines_of(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_the_second_text_is_read_by_default(pairs: Path, tmp_path: Path) -> None:
+    import textxfer
+
+    data = lines_of(tmp_path / "topics.jsonl", training.topics())
+    assert main(["evaluate", str(pairs), "--data", str(data), "-o", str(tmp_path / "out")]) == 0
+    found, lines = read(tmp_path / "out")
+    assert [line["text_pair"] for line in lines] == [row["text_pair"] for row in training.topics()]
+    expected = textxfer.pipeline(pairs).evaluate(training.topics()).scores  # type: ignore[union-attr]
+    assert found["test"] == pytest.approx(expected)
+
+
+def test_a_model_of_pairs_needs_a_second_text(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": row["text"], "other": row["text_pair"], "label": row["label"]} for row in training.topics()]
+    data = lines_of(tmp_path / "topics.jsonl", rows)
+    command = [str(pairs), "--data", str(data), "-o", str(tmp_path / "out")]
+    assert main(["evaluate", *command]) == 2
+    told = capsys.readouterr().err
+    assert (
+        told == f"{data}: has no column `text_pair`, and the model was trained on pairs of texts; say `--text-pair`\n"
+    )
+    assert main(["evaluate", *command, "--text-pair", "other"]) == 0
+
+
+def test_a_model_of_single_texts_reads_no_second_one(
+    model: Path, write_csv: Callable[..., Path], tmp_path: Path
+) -> None:
+    scores = []
+    for name, more in ("alone", {}), ("beside", {"text_pair": "the soup came cold"}):
+        data = write_csv(tmp_path / f"{name}.csv", [row | more for row in training.reviews()])
+        assert main(["evaluate", str(model), "--data", str(data), "-o", str(tmp_path / name)]) == 0
+        scores.append(read(tmp_path / name)[0]["test"])
+    assert scores[0] == scores[1]
+
+
+def test_nothing_tells_of_an_older_model_and_a_second_text_is_read(
+    model: Path, write_csv: Callable[..., Path], tmp_path: Path
+) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(model / "model", older)
+    config = json.loads((older / "config.json").read_text())
+    assert config["textxfer"].pop("pairs") is False
+    (older / "config.json").write_text(json.dumps(config))
+    data = write_csv(tmp_path / "rows.csv", [row | {"text_pair": "so"} for row in training.reviews()])
+    assert main(["evaluate", str(older), "--data", str(data), "-o", str(tmp_path / "out")]) == 0
+    assert read(tmp_path / "out")[1][0]["text_pair"] == "so"
+
+
 def test_an_exported_model_has_the_same_scores(
     model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +194,12 @@ def test_batches_have_the_size_that_is_asked_for(
         (["--slice", "sources"], "did you mean `source`"),
         (["--split", "test"], "is one file"),
         (["--metrics", "accurcy"], "did you mean `accuracy`"),
+        (["--metrics", "exact_match"], "metrics: `exact_match` judges answers, but the task gives labels"),
+        (["--metrics", "accuracy, mean_distance"], "metrics: `mean_distance` needs labels with an order"),
+        (["--slice", "id"], "no slices by `id`: results have that name"),
+        (["--slice", "length"], "no slices by `length`"),
+        (["--label", "source", "--slice", "label"], "no slices by `label`"),
+        (["--label-delimiter", "|"], "the model gives one label a text; leave `--label-delimiter` out"),
         (["--backend", "onnx", "--precision", "auto"], "--precision is for torch"),
     ],
 )
@@ -155,6 +221,82 @@ def test_labels_that_the_model_does_not_know_are_named(
     told = capsys.readouterr().err
     assert "rows.csv: unknown label `goodd`" in told
     assert "did you mean `good`" in told
+
+
+def test_f1_is_refused_for_three_labels(bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import textxfer
+    from textxfer.errors import RecipeError
+
+    rows = [row | {"label": "abc"[number % 3]} for number, row in enumerate(training.reviews())]
+    recipe = {"name": "three", "checkpoint": str(bert), "task": {"name": "topic", "max_length": 32}}
+    recipe |= {"train": {"max_steps": 1}, "output": {"directory": str(tmp_path)}}
+    run = textxfer.run_recipe(recipe, splits={"train": rows, "validation": rows}).folder
+    data = lines_of(tmp_path / "rows.jsonl", rows)
+    assert main(["evaluate", str(run), "--data", str(data), "--metrics", "f1", "-o", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == "metrics: `f1` needs two labels, and there are 3; try `macro_f1`\n"
+    with pytest.raises(RecipeError, match="`f1` needs two labels"):
+        textxfer.pipeline(run).evaluate(rows, metrics=["f1"])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("food", "row 1: has one label and no list ('food'); say `--label-delimiter`"),
+        ("food|view", "row 1: has one label and no list ('food|view'); say `--label-delimiter`"),
+        (["food", None], "row 1: the label is missing"),
+        (["food", "views"], "unknown label `views`; did you mean `view`"),
+    ],
+)
+def test_labels_must_be_sets_for_a_model_of_sets(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], label: Any, words: str
+) -> None:
+    data = lines_of(tmp_path / "topics.jsonl", [row | {"label": label} for row in training.topics()])
+    assert main(["evaluate", str(pairs), "--data", str(data), "-o", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([["good"], ["bad"]], "row 1: has a list of labels (['good']); the model gives one label a text\n"),
+        (["good", None], "row 2: the label is missing"),
+        ([None, None], "every label is missing (-1 or null), as in splits whose labels the Hub hides; use another "),
+    ],
+)
+def test_labels_must_be_single_for_a_model_of_single_ones(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], labels: list[Any], words: str
+) -> None:
+    data = lines_of(tmp_path / "rows.jsonl", [{"text": "so so", "label": label} for label in labels])
+    assert main(["evaluate", str(model), "--data", str(data), "-o", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert "`--test`" not in told
+
+
+def test_slices_by_dates(model: Path, tmp_path: Path) -> None:
+    import datasets
+
+    days = [datetime.date(2024, 5, 1 + number % 2) for number in range(40)]
+    rows = datasets.Dataset.from_list(training.reviews()).add_column("day", days)  # type: ignore[arg-type]
+    rows.to_parquet(tmp_path / "rows.parquet")
+    command = ["evaluate", str(model), "--data", str(tmp_path / "rows.parquet"), "--slice", "day"]
+    assert main([*command, "-o", str(tmp_path / "out")]) == 0
+    found, lines = read(tmp_path / "out")
+    assert {name: part["rows"] for name, part in found["slices"]["day"].items()} == {"2024-05-01": 20, "2024-05-02": 20}
+    assert lines[1]["day"] == "2024-05-02"
+
+
+def test_a_folder_needs_no_more_than_the_split_that_is_judged(
+    model: Path, write_csv: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_csv(tmp_path / "data" / "test.csv", training.reviews()).parent
+    command = ["evaluate", str(model), "--data", str(data), "-o", str(tmp_path / "out")]
+    assert main([*command, "--split", "train"]) == 2
+    assert capsys.readouterr().err.startswith(f"{data}: has no train file (there is: test.csv; kinds:")
+    (data / "train.csv").write_text("")
+    assert main(command) == 0
+    assert main([*command[:3], str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path / 'none'}: there is no such file or folder (--data)\n"
 
 
 def test_one_label_in_the_data_is_enough(model: Path, write_csv: Callable[..., Path], tmp_path: Path) -> None:

@@ -142,9 +142,9 @@ def test_label_sets_and_pairs(output: str, predict: Any, trained: Any, tmp_path_
         assert row["scores"] == pytest.approx([names[name] for name in row["labels"]], abs=1e-5)
         assert row["scores"] == sorted(row["scores"], reverse=True)
     assert len({len(row["labels"]) for row in found}) > 1
-    alone = predict(rows, "csv", output, model=model, text="a", top_k=3)
-    assert {len(row["labels"]) for row in alone} == {3}
-    both = zip(alone, predictions.probabilities, strict=True)
+    twice = predict(rows, "csv", output, model=model, text="a", text_pair="a", top_k=3)
+    assert {len(row["labels"]) for row in twice} == {3}
+    both = zip(twice, predictions.probabilities, strict=True)
     assert any(abs(sum(row["scores"]) - sum(shares)) > 1e-6 for row, shares in both), "the second text must count"
 
 

@@ -64,6 +64,20 @@ def test_mistakes_in_columns(content: bytes, options: dict[str, Any], said: str,
     assert said in refused(DataError, model, file, tmp_path / "out.jsonl", **options)
 
 
+def test_a_model_of_pairs_reads_a_second_text(trained: Any, tmp_path: Path) -> None:
+    file = write(tmp_path / "in.jsonl", b'{"text": "a", "second": "b"}\n')
+    said = refused(DataError, trained("bert", "topic"), file, tmp_path / "out.jsonl")
+    words = "in.jsonl: has no column `text_pair`, and the model was trained on pairs of texts; say --text-pair COLUMN"
+    assert said.endswith(words)
+    found = []
+    for name in ("second", "text_pair"):
+        file = write(tmp_path / "in.jsonl", f'{{"text": "the film", "{name}": "a delight"}}\n'.encode())
+        named = {"text_pair": name} if name == "second" else {}
+        predict_file(trained("bert", "topic"), file, output := tmp_path / f"{name}.jsonl", top_k=3, **named)
+        found.append(json.loads(output.read_text())["scores"])
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -48,5 +48,5 @@ def test_any_task_starts_from_any_other(first: str, second: str, trained: Any, t
     config = json.loads((again / "model" / "config.json").read_text())
     assert config["textxfer"]["task"] == second
     assert set(config["textxfer"]) <= {
-        "task", "max_length", "multi_label", "stride", "max_answer_length", "unanswerable",
+        "task", "max_length", "multi_label", "stride", "max_answer_length", "unanswerable", "pairs",
     }  # fmt: skip

@@ -58,6 +58,7 @@ def test_label_sets_of_pairs_are_those_of_torch(exported: Any, varied: Any) -> N
     theirs = textxfer.pipeline(varied("bert", "topic"))
     for top_k in (1, None, "set"):
         assert close(ours(pairs, top_k=top_k), theirs(pairs, top_k=top_k))
+    assert ours._engine.pairs is theirs._engine.pairs is True
 
 
 def test_batches_do_not_change_predictions(exported: Any) -> None:
