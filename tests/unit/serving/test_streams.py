@@ -213,6 +213,15 @@ def test_rows_that_cannot_be_judged(rows: Any, message: str, classify: Any) -> N
         classify.evaluate(rows)
 
 
+def test_what_is_wrong_is_told_in_the_words_of_python(tags: Any) -> None:
+    with pytest.raises(DataError, match=r"\('food\|view'\); say `label_delimiter`"):
+        tags.evaluate([row | {"label": "food|view"} for row in topics()])
+    with pytest.raises(DataError, match=r"trained on pairs of texts; say columns=\{'text_pair': ...\}"):
+        tags.evaluate([{"text": "x", "label": ["food"]}])
+    with pytest.raises(DataError, match=r"every label is missing .* use another split as `rows`"):
+        tags.evaluate([row | {"label": None} for row in topics()])
+
+
 # --- how models are opened
 
 
