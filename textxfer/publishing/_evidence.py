@@ -64,7 +64,7 @@ def _per_label(facts: Facts) -> list[str]:
     lines = ["", f"Per label, on {facts.split}:", "", *_head("label", "precision", "recall", "F1", "rows")]
     for label, row in per_label.items():
         shown = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
-        lines.append(_line(inline(label), *shown, str(row["support"])))
+        lines.append(_line(plain(label), *shown, str(row["support"])))
     return lines
 
 
@@ -131,7 +131,7 @@ def _limits(facts: Facts) -> Iterator[str]:
     overfitting = (facts.metrics.get("overfitting") or {}).get("sentence")
     if overfitting:
         yield str(overfitting)
-    yield from (f"Data: {inline(finding)}." for finding in facts.findings)
+    yield from (f"Data: {plain(finding)}." for finding in facts.findings)
 
 
 def _weakest(facts: Facts) -> Iterator[str]:

@@ -176,6 +176,19 @@ def test_markup_in_a_row_means_nothing_on_the_card(tmp_path: Path) -> None:
     assert f"“{shown}”" in card
 
 
+def test_markup_in_labels_and_findings_means_nothing_on_the_card(tmp_path: Path) -> None:
+    row = {"precision": 0.9, "recall": 0.6, "f1": 0.7, "support": 15}
+    labels, finding = ("<b>x</b>", "*so* | `so`"), "train: the text 'one<br>two' stands twice"
+    metrics = METRICS | {"per_label": {"test": dict.fromkeys(labels, row)}}
+    run = write_run(tmp_path / "run", metrics=metrics, labels=labels, findings=[finding])
+    _, card = parts(model_card(run))
+    assert "\n| &lt;b&gt;x&lt;/b&gt; | 0.900 |" in card
+    assert "\n| \\*so\\* \\| \\`so\\` | 0.900 |" in card
+    assert "Data: train: the text 'one&lt;br&gt;two' stands twice." in card
+    outside = re.sub(r"```.*?```|`[^`\n]*`", "", card, flags=re.DOTALL)
+    assert "<b>" not in outside
+
+
 def test_limits_are_said(tmp_path: Path) -> None:
     metrics = METRICS | {
         "confusion": {"test": {"labels": ["bad", "good"], "counts": [[10, 5], [1, 14]]}},
@@ -242,7 +255,7 @@ def test_odd_names_break_neither_yaml_nor_table(bert: Path, tmp_path: Path) -> N
     run = textxfer.run_recipe(recipe, splits={"train": rows, "test": rows}).folder
     text = card_of(run)
     assert huggingface_hub.ModelCard(text).data.model_name == "odd"
-    assert r"| a\|b: 'c' '#1 | " in text
+    assert r"| a\|b: 'c' \`#1 | " in text
 
 
 def test_training_section_is_yaml_of_the_recipe(bert: Path, tmp_path: Path) -> None:
