@@ -92,11 +92,25 @@ def run_recipe(
     told = list(observers or ()) if _is_first_process() else []
     if _is_first_process():
         check_push(recipe.hub)
+    _check_place(recipe)
     run = _run_seeds if recipe.train.seeds is not None else _run_once
     result = run(recipe, splits, told, resume=resume, overwrite=overwrite)
     if _is_first_process():
         push(result.model.parent, recipe, told)
     return result
+
+
+def _check_place(recipe: Recipe) -> None:
+    """Stops before a run and several seeds share a folder; --overwrite replaces each by its own kind only."""
+    from textxfer.training.run_folder import RECIPE, SEEDS
+
+    folder, one = recipe.folder, recipe.train.seeds is None
+    if (folder / (SEEDS if one else RECIPE)).is_file():
+        there, new = ("several seeds", "a run with one") if one else ("a run with one seed", "several")
+        other = f"name={recipe.name}-{'one' if one else 'seeds'}"
+        raise OutputError(
+            f"{folder}: holds {there}, which {new} cannot replace; change `name` (as in {other}) or output.directory"
+        )
 
 
 def _run_seeds(recipe: Recipe, given: Any, observers: list[Observer], **how: bool) -> RunResult:

@@ -108,6 +108,24 @@ def test_an_unfinished_run_wants_a_flag(small: Small) -> None:
         run_recipe(small(), splits=splits())
 
 
+@pytest.mark.parametrize("flags", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_run_and_several_seeds_share_no_folder(small: Small, flags: dict[str, bool]) -> None:
+    one, several = small(train={"max_steps": 1}), small(train={"max_steps": 1, "seeds": [1, 2]})
+    for first, second, message in (
+        (
+            one,
+            several,
+            r"holds a run with one seed, which several cannot replace; change `name` \(as in name=tiny-seeds",
+        ),
+        (several | {"name": "b"}, one | {"name": "b"}, "holds several seeds, which a run with one cannot replace"),
+    ):
+        run_recipe(first, splits=splits())
+        before = {path: path.stat().st_mtime_ns for path in place(first).rglob("*")}
+        with pytest.raises(OutputError, match=message):
+            run_recipe(second, splits=splits(), **flags)
+        assert {path: path.stat().st_mtime_ns for path in place(first).rglob("*")} == before
+
+
 # --resume
 
 
