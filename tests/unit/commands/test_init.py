@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from textxfer.recipe.loading import load_recipe
 from textxfer.recipe.reading import read_text
+from textxfer.training.few_rows import is_open
+from textxfer.training.rows import load_rows
 
 Rows = list[dict[str, Any]]
 Shell = Callable[..., tuple[int, str, str]]
@@ -57,15 +60,59 @@ def test_a_commented_recipe_is_written(shell: Shell, csv: Callable[..., str], tm
         "path": "reviews.csv",
         "text": "review",
         "label": "sentiment",
-        "validation_fraction": 0.1,
         "test_fraction": 0.1,
     }
     assert written["task"] == {"name": "sentiment", "max_length": 256}
-    assert written["evaluate"] == {"metrics": ["accuracy", "macro_f1"], "select_by": "macro_f1"}
+    assert written["evaluate"] == {"metrics": ["accuracy", "macro_f1"]}
     text = (tmp_path / "reviews.yaml").read_text()
     assert text.startswith("# Written by `textxfer init reviews.csv`.")
     assert "# labels: [negative, positive]" in text
     assert text.count("#") >= 8
+
+
+def test_few_rows_choose_how_they_are_learned_from(
+    shell: Shell, csv: Callable[..., str], tmp_path: Path, bert: Path
+) -> None:
+    assert shell("init", csv(rows=400, text=words, label=lambda number: f"l{number % 10}"))[0] == 0
+    recipe = load_recipe(tmp_path / "mine.yaml", f"checkpoint={bert}")
+    assert is_open(recipe)
+    rows = load_rows(recipe)
+    assert rows.few
+    assert rows.splits.validation is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "train"), [(129, {"epochs": 10, "batch_size": 16}), (500, {"epochs": 4, "batch_size": 16}), (5000, None)]
+)
+def test_the_fewer_rows_the_more_often_they_are_seen(
+    rows: int, train: dict[str, int] | None, shell: Shell, csv: Callable[..., str], tmp_path: Path
+) -> None:
+    assert shell("init", csv(rows=rows, text=words, label=cycle("a", "b")))[0] == 0
+    written = data(tmp_path / "mine.yaml")
+    assert written.get("train") == train
+    assert written["dataset"]["validation_fraction"] == 0.1
+    assert written["evaluate"]["select_by"] == "macro_f1"
+
+
+@pytest.mark.parametrize("case", ["few", "many", "several labels", "questions"])
+def test_seeds_and_what_stands_in_comments_can_be_said(
+    case: str, shell: Shell, csv: Callable[..., str], questions: Rows, tmp_path: Path
+) -> None:
+    if case == "questions":
+        (tmp_path / "mine.json").write_text(json.dumps(questions))
+        name = "mine.json"
+    else:
+        label = cycle("red|blue", "blue", "green|red", "green") if case == "several labels" else cycle("a", "b")
+        name = csv(rows=400 if case == "many" else 60, text=words, label=label)
+    assert shell("init", name)[0] == 0
+    file = tmp_path / "mine.yaml"
+    assert load_recipe(file, "train.seeds=[1, 2, 3]").train.seeds == (1, 2, 3)
+    text = file.read_text()
+    knobs = re.findall(r"^ *# (?:freeze|train|small_data|validation_fraction): .*$", text, flags=re.MULTILINE)
+    assert len(knobs) == {"few": 4}.get(case, 1)
+    for knob in knobs:
+        file.write_text(text.replace(knob, knob.replace("# ", "", 1)))
+        load_recipe(file)
 
 
 COLUMNS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
@@ -154,7 +201,7 @@ def test_a_folder_without_validation_names_the_share_to_cut(
     shell: Shell, csv: Callable[..., str], tmp_path: Path
 ) -> None:
     for split in ("train", "test"):
-        csv(f"rows/{split}.csv", text=words, label=cycle("a", "b"))
+        csv(f"rows/{split}.csv", rows=200, text=words, label=cycle("a", "b"))
     assert shell("init", "rows")[0] == 0
     assert data(tmp_path / "rows.yaml")["dataset"] == {
         "path": "rows",
