@@ -71,7 +71,7 @@ def label_weights(
     if isinstance(class_weights, Mapping):
         return [class_weights.get(name, 1.0) for name in labels.names]
     if sets is not None:
-        return [max(sets - count, 1) / max(count, 1) for count in labels.counts]
+        return [(sets - count) / count if 0 < count < sets else 1.0 for count in labels.counts]
     total = sum(labels.counts)
     return [total / (len(labels) * max(count, 1)) for count in labels.counts]
 

@@ -90,6 +90,24 @@ def test_balanced_weights_are_those_of_scikit_learn(small: Small) -> None:
     assert losses(balanced)[0] != losses(plain)[0]
 
 
+def test_balanced_label_sets_weigh_the_rows_with_a_label_like_those_without(small: Small) -> None:
+    given = uneven()
+    for part in given.values():
+        for number, row in enumerate(part):
+            row["label"] = ["every", *(["rare"] if number % 7 == 0 else [])]
+    task, rare = {"name": "topic", "multi_label": True}, sum(len(row["label"]) == 2 for row in given["train"])
+    each = {"every": 1.0, "rare": (len(given["train"]) - rare) / rare}
+
+    def losses_with(name: str, weights: Any) -> list[float]:
+        data = {"validation_fraction": 0}
+        recipe = small(name=name, task=task, dataset=data, train={"class_weights": weights})
+        return losses(run_recipe(recipe, splits=given))
+
+    balanced, written, plain = (losses_with(*each) for each in (("one", "balanced"), ("two", each), ("three", "none")))
+    assert balanced == pytest.approx(written, rel=1e-5)
+    assert balanced[0] != plain[0]
+
+
 @pytest.mark.parametrize(("field", "value"), [("label_smoothing", 0.2), ("class_weights", {"good": 3.0})])
 def test_the_first_loss_says_what_is_made_small(small: Small, field: str, value: Any) -> None:
     plain, changed = train(small, "plain", log_every=1), train(small, "changed", log_every=1, **{field: value})
