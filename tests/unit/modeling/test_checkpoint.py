@@ -287,7 +287,7 @@ def test_settings_of_somebody_else_are_no_settings(settings: Any, copied: Path) 
 
 
 def test_settings_of_a_saved_model(trained: Any) -> None:
-    assert open_checkpoint(str(trained("bert"))).settings == {"task": "sentiment", "max_length": 32}
+    assert open_checkpoint(str(trained("bert"))).settings == {"task": "sentiment", "max_length": 32, "pairs": False}
 
 
 def test_nothing_is_printed(trained: Any, capfd: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (None, {"name": "native", "start": "probe"}),
         ({"start": "random"}, {"name": "native", "start": "random"}),
-        ("mean", {"name": "mean", "start": "probe", "dropout": 0.1}),
+        ("mean", {"name": "mean", "start": "probe", "dropout": 0.1, "normalize": False}),
         (
             {"name": "mlp", "hidden": [64, 32], "dropout": 0},
             {
@@ -76,8 +76,8 @@ def test_a_head_and_its_fields(head: Any, expected: dict[str, Any]) -> None:
         ("head: {name: mlp, hiden: [4]}", "head.hiden: unknown key `hiden`; did you mean `hidden`?"),
         (
             "head: {name: mean, pooling: max}",
-            "head.pooling: unknown key `pooling` (there are: name, start, dropout); `pooling` belongs to mlp: `head: "
-            "{name: mlp, pooling: ...}`",
+            "head.pooling: unknown key `pooling` (there are: name, start, dropout, normalize); `pooling` belongs to mlp: "
+            "`head: {name: mlp, pooling: ...}`",
         ),
         ("head: {hidden: [8]}", "`hidden` belongs to mlp: `head: {name: mlp, hidden: ...}`"),
         ("head: [mlp]", f"head: must be a head's name or a section with its `name` {THERE}"),
@@ -107,7 +107,12 @@ def test_a_wrong_task_does_not_hide_the_head(problems: Callable[..., list[str]])
 
 def test_naming_another_head_takes_back_the_fields_of_the_first(write: Callable[..., Path]) -> None:
     path = write(BASE + "head: {name: mlp, hidden: [64], start: random}\n")
-    assert load_recipe(path, "head=mean").head.model_dump() == {"name": "mean", "start": "random", "dropout": 0.1}
+    assert load_recipe(path, "head=mean").head.model_dump() == {
+        "name": "mean",
+        "start": "random",
+        "dropout": 0.1,
+        "normalize": False,
+    }
     assert load_recipe(path, "head.activation=tanh").head.model_dump()["hidden"] == (64,)
     child = write("extends: r.yaml\nhead: native\n", "child.yaml")
     assert load_recipe(child).head.model_dump() == {"name": "native", "start": "random"}
