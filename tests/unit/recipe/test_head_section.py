@@ -76,8 +76,8 @@ def test_a_head_and_its_fields(head: Any, expected: dict[str, Any]) -> None:
         ("head: {name: mlp, hiden: [4]}", "head.hiden: unknown key `hiden`; did you mean `hidden`?"),
         (
             "head: {name: mean, pooling: max}",
-            "head.pooling: unknown key `pooling` (there are: name, start, dropout, normalize); `pooling` belongs to mlp: "
-            "`head: {name: mlp, pooling: ...}`",
+            "head.pooling: unknown key `pooling` (there are: name, start, dropout, normalize); `pooling` belongs to "
+            "mlp: `head: {name: mlp, pooling: ...}`",
         ),
         ("head: {hidden: [8]}", "`hidden` belongs to mlp: `head: {name: mlp, hidden: ...}`"),
         ("head: [mlp]", f"head: must be a head's name or a section with its `name` {THERE}"),
