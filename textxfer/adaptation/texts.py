@@ -57,7 +57,7 @@ def collect(settings: Adapt, splits: Splits | None = None) -> Texts:
         try:
             pieces = list(_pieces(place, settings.text, splits))
         except DataError as error:
-            problems.extend(_of_adapt(line, place) for line in error.lines)
+            problems.extend(line.replace("dataset.path", "adapt.texts") for line in error.lines)
             continue
         for origin, texts in pieces:
             keys = [plain(text) for text in texts]
@@ -112,8 +112,8 @@ def _leak(origin: str, rows: list[int], split: str) -> str:
     )
 
 
-def _of_adapt(line: str, place: str) -> str:
-    """Gives a sentence about fields of `dataset` as one about `adapt.texts`, which names a Hub id and a revision."""
+def _of_hub(line: str, place: str) -> str:
+    """Gives a sentence about a data set of the Hub as one about `adapt.texts`, which names an id and a revision."""
     line = line.replace("Check `dataset.hub` and `dataset.revision`", "Check `adapt.texts`")
     line = line.replace("say `dataset.train`", "download its files and name them in `adapt.texts`")
     line = re.sub(r"dataset\.(path|hub|revision)", "adapt.texts", line)
@@ -137,7 +137,11 @@ def _pieces(place: str, column: str, splits: Splits | None) -> Iterator[tuple[st
             yield str(file), _texts(read_file(file), "text" if file.suffix.lower() == ".txt" else column)
     else:
         name, _, revision = place.partition("@")
-        yield place, _texts(Hub(name, revision=revision or None).load().train, column)
+        try:
+            split = Hub(name, revision=revision or None).load().train
+        except DataError as error:
+            raise DataError(*(_of_hub(line, place) for line in error.lines)) from error
+        yield place, _texts(split, column)
 
 
 def _files(place: Path) -> list[Path]:

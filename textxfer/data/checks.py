@@ -31,8 +31,8 @@ def label_set(splits: Splits, names: Sequence[str] | None = None, several: bool 
     labels = {name: split.rows["label"][:] for name, split in splits.present()}
     problems: list[str] = []
     advice = "say `dataset.label_delimiter`" if several else "say `task: {name: topic, multi_label: true}`"
-    for _, split in splits.present():
-        problems.extend(label_problems(split, several=several, advice=advice))
+    for name, split in splits.present():
+        problems.extend(label_problems(split, labels[name], several=several, advice=advice))
     if problems:
         raise DataError(*problems)
     train = splits.train
@@ -58,15 +58,15 @@ def label_set(splits: Splits, names: Sequence[str] | None = None, several: bool 
     return LabelSet(known, tuple(counts[name] for name in known))
 
 
-def label_problems(split: Split, *, several: bool, advice: str) -> list[str]:
+def label_problems(split: Split, values: list[Any], *, several: bool, advice: str) -> list[str]:
     """Says which labels are missing, and which are lists where there should be one or the other way round.
 
     Args:
-        split: With columns selected.
+        split: That they are of.
+        values: What its column of labels holds.
         several: Whether a row may have any number of labels.
         advice: What to do about lists, or single labels, where the others should be.
     """
-    values = split.rows["label"][:]
     if values and all(value is None for value in values):
         return [_all_missing(split)]
     problems = []

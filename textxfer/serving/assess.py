@@ -197,7 +197,7 @@ def _check_labels(split: Split, labels: LabelSet, several: bool, delimiter: str 
     advice = "say `dataset.label_delimiter`" if several else "the model gives one label a text"
     if not several and delimiter is not None:
         advice += "; leave `dataset.label_delimiter` out"
-    if problems := label_problems(split, several=several, advice=advice):
+    if problems := label_problems(split, values, several=several, advice=advice):
         raise DataError(*problems)
     seen = {name for value in values for name in (value if isinstance(value, list) else [value])}
     unknown = sorted(seen - set(labels.names))

@@ -107,7 +107,8 @@ def on_road(recipe: Recipe, road: str, head: str, rows: int) -> Recipe:
     few = recipe.small_data.model_copy(update={"road": road})
     made: Any = recipe.head if head == recipe.head.name else registry.config("heads", head)()
     update: dict[str, Any] = {"name": head, "start": "probe"}
-    if road == "contrastive" and not getattr(made, "normalize", True) and "normalize" not in made.model_fields_set:
+    left_open = "normalize" in type(made).model_fields and "normalize" not in made.model_fields_set
+    if road == "contrastive" and left_open:
         update["normalize"] = True
     recipe = recipe.model_copy(update={"head": made.model_copy(update=update)})
     if road == "probe":

@@ -154,6 +154,16 @@ def test_without_a_task_there_are_no_texts_of_its_own() -> None:
         gathered("task")
 
 
+def test_what_is_not_of_the_hub_is_not_told_in_its_words(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError) as caught:
+        gathered("task")
+    assert "either" not in str(caught.value)
+    monkeypatch.setattr(Hub, "load", lambda self: splits)
+    with pytest.raises(DataError, match="unknown column `body`") as caught:
+        gathered("reviews", text="body")
+    assert "either" not in str(caught.value)
+
+
 def test_what_is_no_file_is_looked_for_on_the_hub() -> None:
     with pytest.raises(DataError, match=r"nobody/nothing: .*adapt\.texts"):
         gathered("nobody/nothing")
