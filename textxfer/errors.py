@@ -29,6 +29,10 @@ class TextxferError(Exception):
         super().__init__("\n".join(lines))
         self.lines = lines
 
+    def reword(self, *lines: str) -> None:
+        """Says it in other lines: for one that is raised again, its traceback as it was."""
+        self.lines, self.args = lines, ("\n".join(lines),)
+
     @property
     def in_one_line(self) -> str:
         """All mistakes, one after the other, for a place where there is one line."""

@@ -50,8 +50,7 @@ def adapted(work: Work, directory: Path, accelerator: Accelerator, observers: Se
     try:
         result = adapt(work, place_of(directory, work), accelerator, resume=True, observers=observers)
     except TextxferError as error:
-        error.lines = tuple(map(_of_run, error.lines))
-        error.args = ("\n".join(error.lines),)
+        error.reword(*map(_of_run, error.lines))
         raise
     how = "was adapted to these texts before and is used again" if result.reused else "is adapted"
     tell(observers, "on_note", f"the checkpoint {how} ({result.folder}): {result}")

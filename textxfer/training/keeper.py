@@ -134,8 +134,7 @@ class Keeper:
         except KeyboardInterrupt:
             raise Interrupted(signal.SIGINT, "stopped at once", *self._what_is_left()) from None
         except TextxferError as error:
-            error.lines = (*error.lines, *self._what_is_left())
-            error.args = ("\n".join(error.lines),)
+            error.reword(*error.lines, *self._what_is_left())
             raise
         except Exception as error:
             for line in self._what_is_left():
