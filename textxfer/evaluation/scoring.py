@@ -51,8 +51,10 @@ def _per_label(predictions: Predictions, labels: LabelSet, several: bool) -> dic
     from sklearn.metrics import precision_recall_fscore_support
 
     ids = list(range(len(labels)))
+    if several and len(labels) == 1:  # scikit-learn takes a lone column for label ids: 0 without the label, 1 with it
+        ids = [1]
     columns = precision_recall_fscore_support(
-        predictions.references, predictions.predicted, labels=None if several else ids, average=None, zero_division=0
+        predictions.references, predictions.predicted, labels=ids, average=None, zero_division=0
     )
     names = ("precision", "recall", "f1", "support")
     table: dict[str, dict[str, float]] = {}

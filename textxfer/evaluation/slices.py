@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textxfer import registry
@@ -63,9 +64,10 @@ def scores_of_slices(
 
     Returns:
         {kind: {name: {"rows": n, metric: score, "intervals": {metric: [low, high]}}}}; no intervals for slices of fewer
-        than 10 rows. Where all rows of a slice have the same label, there are no metrics that weigh how labels are told
-        apart: the F1 of labels that are not there is 0, and the precision of the one that is there is 1, whatever the
-        model does.
+        than 10 rows. Where all rows of a slice have the same label or label set, there are no metrics that weigh how
+        labels are told apart: the F1 of labels that are not there is 0, and the precision of those that are there is 1,
+        whatever the model does. For the same reason such a metric of label sets runs over the labels that occur in
+        the slice, in predictions or references, as macro F1 does where each row has one label.
     """
     names = tuple(metrics)
     return {
@@ -81,20 +83,38 @@ def _scored(
     labels: LabelSet | None,
     groups: Sequence[Any] | None,
 ) -> dict[str, Any]:
-    part = predictions.select(places)
-    if labels is not None and _has_one_label(part):
-        metrics = tuple(name for name in metrics if not registry.load("metrics", name).between_labels)
-    found: dict[str, Any] = {"rows": len(places), **score(part, metrics, labels).values}
-    if len(places) >= LEAST_ROWS:
-        chosen = None if groups is None else [groups[place] for place in places]
-        sure = intervals(part, metrics, labels, chosen, resamples=500).low_high
-        found["intervals"] = {name: list(ends) for name, ends in sure.items()}
-    return found
+    values: dict[str, float] = {}
+    sure: dict[str, list[float]] = {}
+    chosen = None if groups is None else [groups[place] for place in places]
+    for part, names, known in _judged(predictions.select(places), metrics, labels):
+        if not names:
+            continue
+        values |= score(part, names, known).values
+        if len(places) >= LEAST_ROWS:
+            found = intervals(part, names, known, chosen, resamples=500).low_high
+            sure |= {name: list(ends) for name, ends in found.items()}
+    told = {"rows": len(places), **values}
+    return told | {"intervals": sure} if len(places) >= LEAST_ROWS else told
 
 
-def _has_one_label(predictions: Predictions) -> bool:
-    """Says whether no more than one label occurs among the references."""
+def _judged(
+    part: Predictions, metrics: tuple[str, ...], labels: LabelSet | None
+) -> Iterator[tuple[Predictions, tuple[str, ...], LabelSet | None]]:
+    """Gives what is to be judged of a slice, by which metrics, with which labels."""
     import numpy as np
 
-    references = np.asarray(predictions.references)
-    return bool((references.any(axis=0).sum() if references.ndim == 2 else len(np.unique(references))) <= 1)
+    if labels is None:
+        yield part, metrics, None
+        return
+    between = {name for name in metrics if registry.load("metrics", name).between_labels}
+    references, predicted = np.asarray(part.references), np.asarray(part.predicted)
+    alike = bool((references == references[0]).all())
+    if references.ndim == 1 or alike or not between:
+        yield part, tuple(name for name in metrics if not (alike and name in between)), labels
+        return
+    there = np.flatnonzero(references.any(axis=0) | predicted.any(axis=0))
+    names = LabelSet(tuple(labels.names[place] for place in there))
+    shares = None if part.probabilities is None else part.probabilities[:, there]
+    own = replace(part, references=references[:, there], predicted=predicted[:, there], probabilities=shares)
+    yield part, tuple(name for name in metrics if name not in between), labels
+    yield own, tuple(name for name in metrics if name in between), names

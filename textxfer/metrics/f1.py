@@ -18,7 +18,9 @@ def _averaged(average: str) -> Callable[[Any, Any], float]:
     def compute(predictions: Any, references: Any) -> float:
         from sklearn.metrics import f1_score
 
-        return float(f1_score(references, predictions, average=average, zero_division=0))
+        sets_of_one = getattr(references, "ndim", 1) == 2 and references.shape[1] == 1
+        kind = "binary" if sets_of_one else average  # a lone column is labels to scikit-learn, of rows with and without
+        return float(f1_score(references, predictions, average=kind, zero_division=0))
 
     return compute
 

@@ -122,3 +122,14 @@ def test_score_of_no_row_is_left_out() -> None:
 def test_variants_that_were_asked_for_come_once() -> None:
     values = answers(["", "nine"], [[], ["nine"]], ("no_answer_exact_match", "exact_match")).values
     assert values == {"no_answer_exact_match": 1.0, "exact_match": 1.0, "has_answer_exact_match": 1.0}
+
+
+@pytest.mark.parametrize("references", [[[1], [0], [0], [1]], [[0]] * 4, [[1]] * 4])
+def test_label_sets_of_one_label_are_judged_by_it_and_not_by_its_absence(references: list[list[int]]) -> None:
+    metrics = ["accuracy", "macro_f1", "micro_f1", "weighted_f1"]
+    told = predictions([[1], [1], [0], [0]], np.array(references))
+    scores = score(told, metrics, labels(1))
+    right = 2 * sum(each[0] for each in references[:2]) / (2 + sum(each[0] for each in references))
+    assert scores.values == pytest.approx({name: right for name in metrics} | {"accuracy": 0.5})
+    assert scores.per_label["calm"]["f1"] == pytest.approx(right)
+    assert scores.per_label["calm"]["support"] == sum(each[0] for each in references)

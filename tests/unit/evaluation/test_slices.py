@@ -33,7 +33,22 @@ def test_a_slice_of_two_labels_has_all_scores() -> None:
     assert set(of([0, 1, 1, 0], [0, 1, 0, 0])) == {"rows", *METRICS}
 
 
-def test_a_slice_of_label_sets() -> None:
-    metrics = ("accuracy", "macro_f1", "micro_f1")
-    assert set(of([[1, 0], [1, 1]], [[1, 0], [0, 0]], metrics)) == {"rows", "accuracy", "micro_f1"}
-    assert set(of([[1, 0], [1, 1]], [[1, 0], [0, 1]], metrics)) == {"rows", *metrics}
+SETS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
+
+
+@pytest.mark.parametrize("one", [[1, 0], [1, 1], [0, 0]])
+def test_a_slice_of_one_label_set_has_no_score_that_weighs_labels(one: list[int]) -> None:
+    assert set(of([[1, 0], [1, 1]], [one, one], SETS)) == {"rows", "accuracy", "micro_f1"}
+
+
+def test_a_slice_of_label_sets_weighs_the_labels_that_it_has() -> None:
+    """Rows that bear the first label or none: it is told apart, and one that nobody names takes nothing away."""
+    found = of([[1, 0], [0, 0]] * 5 + [[1, 0]] + [[0, 0]] * 4, [[1, 0], [0, 0]] * 5 + [[0, 0]] * 5, SETS)
+    assert set(found) == {"rows", *SETS, "intervals"}
+    assert found["macro_f1"] == pytest.approx(10 / 11)
+    assert found["micro_f1"] == pytest.approx(10 / 11)
+    assert set(found["intervals"]) == set(SETS)
+    assert found["intervals"]["macro_f1"][1] == 1, "each resample is over the same labels"
+    invented = of([[1, 1], [0, 0]], [[1, 0], [0, 0]], SETS)
+    assert invented["macro_f1"] == pytest.approx(1 / 2), "a label that is only predicted was told apart badly"
+    assert of([[1, 0], [1, 1]], [[1, 0], [0, 1]], SETS)["macro_f1"] == 1 / 2 * (2 / 3 + 1)
