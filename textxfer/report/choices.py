@@ -10,6 +10,7 @@ from textxfer.report import plots
 from textxfer.report.pieces import Column, Figure, Figures, Section, Table
 from textxfer.report.reading import RunFiles
 from textxfer.report.showing import count, score
+from textxfer.training.seen import flattered
 
 
 def section(run: RunFiles) -> Section | None:
@@ -37,10 +38,7 @@ def _seen(ranking: Mapping[str, Any] | None) -> Iterator[str]:
     """Says which checkpoints were trained on the rows already."""
     for each in ranking["ranked"] if ranking else ():
         if each.get("seen"):
-            yield (
-                f"* {public_name(each['checkpoint'])} {each['seen']}: its scores say more of what it remembers than of "
-                "how it suits these rows."
-            )
+            yield f"{flattered(public_name(each['checkpoint']), each['seen'])}."
 
 
 def _readings(probed: Sequence[Mapping[str, Any]], road: Mapping[str, Any] | None) -> Iterator[str]:

@@ -17,7 +17,7 @@ from textxfer.recipe.schema import relative_place
 from textxfer.training.looks import Look, Sample, Tell, draw_sample, look
 from textxfer.training.prepare import check_fit
 from textxfer.training.rows import Rows
-from textxfer.training.seen import OwnRows
+from textxfer.training.seen import OwnRows, flattered
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -68,15 +68,6 @@ class Ranked:
     def marked(self) -> str:
         """Its name as tables show it, with a star where it was trained on the rows already."""
         return self.checkpoint if self.seen is None else f"{self.checkpoint} *"
-
-    def warning(self, name: str) -> str | None:
-        """Says under which name what was found is not to be trusted, and what to do; None where nothing is known."""
-        if self.seen is None:
-            return None
-        return (
-            f"* {name} {self.seen}, so that its scores say more of what it remembers than of how it suits them; leave "
-            "it out, or rank on rows that it has not seen"
-        )
 
 
 @dataclass(frozen=True)
@@ -143,7 +134,7 @@ class Ranking:
         pooled = {"mean": "mean over tokens", "cls": "first token", "last": "last token"}[self.pooling]
         yield f"ranked on {self.rows:,} of {self.of:,} training rows, by the {pooled}, the mean of all layers:"
         yield from _table(self.ranked)
-        yield from filter(None, (each.warning(each.checkpoint) for each in self.ranked))
+        yield from (flattered(each.checkpoint, each.seen) for each in self.ranked if each.seen is not None)
         for each in self.failed:
             yield f"not ranked: {each.reason}"
         yield _rule(self.tied, len(self.ranked))

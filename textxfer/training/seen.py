@@ -36,6 +36,19 @@ SAME_SET = "was trained on this data set"
 BEGAN = "began with a checkpoint that"
 
 
+def flattered(name: str, seen: str) -> str:
+    """Says that what was found of a checkpoint is not to be trusted, and what to do: a line under a table's star.
+
+    Args:
+        name: As the table has it.
+        seen: How it was trained on the rows: "was trained on this data set".
+    """
+    return (
+        f"* {name} {seen}, so that its scores say more of what it remembers than of how it suits them; leave it out, "
+        "or rank on rows that it has not seen"
+    )
+
+
 def leak(recipe: Recipe, rows: Rows, checkpoint: Checkpoint, keeps_head: bool) -> str | None:
     """Says that rows held back from training may be rows that the checkpoint was trained on; None where that is not so.
 

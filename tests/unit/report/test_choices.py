@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.unit.report.dom import Page
 from tests.unit.report.made import write_json
+from textxfer.training.seen import flattered
 
 Report = Callable[[Path], Page]
 DEPTH = {
@@ -85,5 +86,5 @@ def test_a_checkpoint_that_was_trained_on_the_rows_is_marked(report: Report, tmp
     write_json(tmp_path, "choices.json", {"checkpoint": {"ranked": ranked, "rows": 1200}})
     words = report(tmp_path).words("choices")
     assert "first/one * 0.800" in words
-    assert "* first/one was trained on this data set: its scores say more of what it remembers" in words
+    assert flattered("first/one", "was trained on this data set") in words, "as `textxfer rank` words it"
     assert "second/one 0.800" in words
