@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
     columns = {name: given for name in COLUMNS if (given := getattr(arguments, name)) is not None}
     from textxfer.report.html import write_report
     from textxfer.serving.assess import assess
+    from textxfer.training.disk import whole_folder, write_pieces
 
     metrics = [name.strip() for name in arguments.metrics.split(",")] if arguments.metrics else None
     try:
@@ -61,17 +61,11 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     except DataError as error:  # told in the words of a recipe
         raise DataError(*(FIELD.sub(_flag, line) for line in error.lines)) from error
-    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in found.records)
-    text = json.dumps(found.metrics, indent=2, ensure_ascii=False) + "\n"
-    try:
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        (folder / "predictions.jsonl").write_text(lines, encoding="utf-8")
-        (folder / "metrics.json").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    report = write_report(folder)
+    with whole_folder(folder) as made:
+        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in found.records)
+        write_pieces(made / "predictions.jsonl", lines)
+        write_pieces(made / "metrics.json", [json.dumps(found.metrics, indent=2, ensure_ascii=False) + "\n"])
+        report = folder / write_report(made).name
     if not arguments.quiet:
         print(_table(found.metrics), f"report: {report}", sep="\n")
     return 0

@@ -6,8 +6,7 @@ import copy
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from textxfer.data.tokenizer import PlainTokenizer
 from textxfer.errors import CheckpointError, MissingExtra, OutputError
 from textxfer.modeling.checkpoint import WEIGHTS, Checkpoint, first_line, open_checkpoint
 from textxfer.modeling.quiet import quiet_transformers
-from textxfer.modeling.saving import replace_folder
 from textxfer.modeling.written import is_written
 from textxfer.records import Predictions, Table
 from textxfer.section import TEXT2TEXT
@@ -26,7 +24,7 @@ from textxfer.serving._graph import ROUNDINGS, quantise_graph, write_graph
 from textxfer.serving.engine import Engine, load_engine, open_engine
 from textxfer.serving.onnx_backend import CONFIG, GRAPH, INSIDE, OnnxBackend, noted_tokenizer
 from textxfer.serving.torch_backend import TorchBackend, saved_model
-from textxfer.training.disk import reason
+from textxfer.training.disk import whole_folder
 
 LARGEST_DIFFERENCE = 1e-4
 """Between a logit of torch and one of ONNX Runtime; and 1e-5 of the logit, which is what fp32 leaves of large ones."""
@@ -93,7 +91,7 @@ def export_onnx(
     check_packages()
     name = os.fspath(model)
     place = _place(name, folder, int8, overwrite)
-    with _folder_beside(place) as made:
+    with whole_folder(place) as made:
         checkpoint = open_checkpoint(name)
         source = load_engine(checkpoint, device="cpu")
         if is_written(checkpoint) and source.labels is None:
@@ -110,8 +108,6 @@ def export_onnx(
         else:
             found, note = agreement(expected, _open(made).predict(checked.rows)), None
         size = sum(path.stat().st_size for path in made.glob(f"{GRAPH}*"))
-        place.parent.mkdir(parents=True, exist_ok=True)
-        replace_folder(made, place)
     notes = (*checked.notes, *([note] if note is not None else []))
     return ExportResult(place, f"{len(checked.rows)} {checked.what}", difference, found, size, notes)
 
@@ -183,23 +179,6 @@ def _place(model: str, folder: str | os.PathLike[str] | None, int8: bool, overwr
     if not overwrite:
         raise OutputError(f"{place}: holds an exported model; --overwrite replaces it, or name another by -o")
     return place
-
-
-@contextmanager
-def _folder_beside(place: Path) -> Iterator[Path]:
-    """Gives an empty folder on the same disk, which is gone afterwards if nobody moved it.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    near = next((parent for parent in place.absolute().parents if parent.exists()), Path.cwd())
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=near) as temporary:
-            made = Path(temporary) / place.name
-            made.mkdir()
-            yield made
-    except OSError as error:
-        raise OutputError(f"{place}: cannot be written: {reason(error)}") from error
 
 
 def _open(folder: Path) -> Engine:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from textxfer.errors import OutputError
+from textxfer.modeling.saving import replace_folder
 
 
 def write_pieces(place: Path, pieces: Iterable[str]) -> None:
@@ -27,6 +29,32 @@ def write_pieces(place: Path, pieces: Iterable[str]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        raise OutputError(f"{place}: cannot be written: {reason(error)}") from error
+
+
+@contextlib.contextmanager
+def whole_folder(place: Path) -> Iterator[Path]:
+    """Gives an empty folder on the same disk, which takes its place once all is written; until then an old one stays.
+
+    Where something is raised before that, nothing is left of it.
+
+    Args:
+        place: Where it is to stand; a link is followed.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    there = place.resolve()
+    near = next(parent for parent in there.parents if parent.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{there.name}-", dir=near) as temporary:
+            made = Path(temporary) / there.name
+            made.mkdir()
+            yield made
+            flush_folder(made)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            replace_folder(made, there)
+    except OSError as error:
         raise OutputError(f"{place}: cannot be written: {reason(error)}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -324,3 +325,45 @@ def test_an_evaluation_is_replaced_only_when_told(
     command = ["evaluate", str(model), "--data", str(rows), "-o", str(tmp_path / "out")]
     assert [main(command), main(command), main([*command, "--overwrite"])] == [0, 2, 0]
     assert "--overwrite replaces it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["report.html", "metrics.json"])
+def test_an_old_evaluation_stays_until_the_new_one_is_whole(
+    what: str,
+    model: Path,
+    rows: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from textxfer.training import disk
+
+    write = disk.write_pieces
+    out = tmp_path / "results" / "out"
+    command = ["evaluate", str(model), "--data", str(rows), "-o", str(out)]
+    assert main(command) == 0
+    old = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def full(place: Path, pieces: Any) -> None:
+        if place.name == what:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(place, pieces)
+
+    monkeypatch.setattr(disk, "write_pieces", full)
+    assert main([*command, "--overwrite"]) == 2
+    assert f"{out}: cannot be written: No space left on device" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == old
+    assert [path.name for path in out.parent.iterdir()] == ["out"], "nothing is left of the new one"
+
+
+def test_an_evaluation_that_a_link_leads_to_is_replaced_where_it_is(model: Path, rows: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    command = ["evaluate", str(model), "--data", str(rows), "-o", str(tmp_path / "link")]
+    assert main(command) == 0
+    (tmp_path / "elsewhere" / "old").write_text("")
+    assert main([*command, "--overwrite"]) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {
+        "metrics.json", "predictions.jsonl", "report.html",
+    }  # fmt: skip
