@@ -237,8 +237,7 @@ class Job:
             tell(self.observers, "on_note", f"no look for suspects ({type(error).__name__}: {error})")
             return
         seconds = time.monotonic() - began
-        said = f"about {found.estimated:,} of {found.judged:,} training rows may bear the wrong label"
-        tell(self.observers, "on_note", f"suspects: {said} ({SUSPECTS}; looking took {seconds:.0f} s)")
+        tell(self.observers, "on_note", f"suspects: {found.told} ({SUSPECTS}; looking took {seconds:.0f} s)")
 
     def _row_ids(self, indices: Any) -> list[str]:
         ids = self.prepared.rows.splits.train.rows["id"]

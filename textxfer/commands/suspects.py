@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where it goes; default: suspects.csv, in a run's own folder"
     )
-    parser.add_argument("--top", type=int, metavar="N", help="how many rows; default: as many as are probably wrong")
+    parser.add_argument("--top", type=int, metavar="N", help="how many rows; default: as many as the evidence bears")
     parser.add_argument("--overwrite", action="store_true", help="replace a list that is there")
 
 
@@ -71,8 +71,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def _lines(found: Suspects, path: Path) -> Iterator[str]:
     from textxfer.data.reviewed import cell
 
-    share = found.estimated / found.judged
-    yield f"{found.judged:,} rows of train; about {found.estimated:,} ({share:.1%}) of their labels may be wrong"
+    yield found.told
     if found.unjudged:
         yield f"not judged, for they have fewer than 5 rows: {', '.join(map(cell, found.unjudged))}"
     if found.found:
@@ -81,7 +80,7 @@ def _lines(found: Suspects, path: Path) -> Iterator[str]:
         text = cell(each.text)
         shown = f"{text[:WIDTH]}..." if len(text) > WIDTH else text
         yield f"{each.score:6.3f}  {cell(each.given)} -> {cell(each.suggested)}  {cell(each.id)}  {shown}"
-    yield f"\n{path}: {len(found.found):,} rows, the most doubtful first. Write x in the column `drop` of those to"
-    yield "leave out, or a number such as 0.3 in `weight` of those that are to count less, and"
+    yield f"\n{path}: {len(found.found):,} rows, the most doubtful first (--top N: as many as you say). Write x in the"
+    yield "column `drop` of those to leave out, or a number such as 0.3 in `weight` of those that count less, and put"
     yield f"`drop: {path.name}` under `dataset:` in the recipe (a path relative to it). Mark a copy that lies outside"
     yield "of run folders: `--overwrite` replaces those as a whole."

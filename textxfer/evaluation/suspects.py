@@ -2,7 +2,8 @@
 
 Two probes say how probable each label is of rows that they were not fitted on: logistic regression on what the
 pretrained checkpoint makes of the texts (the mean over tokens, of several layers), and on the texts' spelling (TF-IDF
-of character pieces), which counts half as much. A row is the more suspect the less probable its own label is.
+of character pieces), which counts half as much. A row is the more suspect the less probable its own label is; how many
+are named is for `wrong_labels` to say.
 
 Letters in shapes: R rows, C labels, L layers, D values of a layer.
 """
@@ -19,6 +20,7 @@ from textxfer.data.columns import row_texts
 from textxfer.data.reviewed import cell
 from textxfer.errors import DataError, OutputError
 from textxfer.evaluation.features import features
+from textxfer.evaluation.wrong_labels import are_few, wrong_labels
 from textxfer.labels import LabelSet
 from textxfer.modeling.probe import logistic
 from textxfer.records import Encoded
@@ -41,8 +43,6 @@ MOST_BYTES = 2**29
 """Of the features; where there are very many rows, fewer layers are taken."""
 MOST_CHARACTERS = 1000
 """Of a text whose spelling is looked at."""
-LEAST_ROWS = 100
-"""Fewer training rows are not looked through unasked: a probe learns too little from them."""
 CHEAP = 2e12
 """Most floating-point operations of an unasked look: some seconds of a CPU."""
 CHEAP_SHARE = 1 / 8
@@ -79,19 +79,38 @@ class Suspects:
 
     Attributes:
         found: The most doubtful first.
-        estimated: Rows whose label is wrong, as confident learning estimates their number.
+        estimated: Rows whose label is wrong, as their number is estimated; None where that cannot be told.
         judged: Rows that were looked at.
         unjudged: Labels of so few rows (fewer than 5) that nothing can be said of theirs.
+        caveat: Why the estimate is rough, or none; None where it is not.
     """
 
     found: tuple[Suspect, ...]
-    estimated: int
+    estimated: int | None
     judged: int
     unjudged: tuple[str, ...]
+    caveat: str | None = None
+
+    @property
+    def told(self) -> str:
+        """What was found, in a sentence."""
+        named = {0: "none is named", 1: "the most doubtful one is named"}.get(
+            len(self.found), f"the {len(self.found):,} most doubtful are named"
+        )
+        of = f"of {self.judged:,} training rows"
+        if self.estimated is None:
+            return f"which {of} bear the wrong label cannot be told ({self.caveat}); {named}"
+        share = f"{self.estimated:,} {of} ({self.estimated / self.judged:.1%})"
+        if self.caveat is None:
+            said = f"about {share} may bear" if self.estimated else f"none {of} seems to bear"
+            return f"{said} the wrong label; {named}"
+        said = f"up to {share} bear" if self.estimated else f"none {of} bears"
+        doubt = ", and many of them may be right" if self.found else ""
+        return f"at a rough guess {said} the wrong label ({self.caveat}); {named}{doubt}"
 
 
 def is_cheap(model: torch.nn.Module, encoded: Encoded, num_labels: int, frozen: Frozen, epochs: float) -> bool:
-    """Says whether looking for suspects takes seconds, and little beside the training that was done.
+    """Says whether looking for suspects is worth it unasked: it tells something, and takes little beside the training.
 
     Counted are two operations a parameter and token forward and four backward, above the embeddings, and the probes'
     iterations; not the clock, so that a run repeats itself.
@@ -109,7 +128,7 @@ def is_cheap(model: torch.nn.Module, encoded: Encoded, num_labels: int, frozen: 
     trained = sum(size.trainable for size in frozen.table if size.part != "embeddings")
     look = 2 * tokens * whole + PROBE_PASSES * len(encoded) * width * num_labels
     training = 2 * tokens * (whole - trained + 3 * epochs * trained)
-    return len(encoded) >= LEAST_ROWS and look <= CHEAP and look <= CHEAP_SHARE * training
+    return not are_few(len(encoded), num_labels) and look <= CHEAP and look <= CHEAP_SHARE * training
 
 
 def suspects(
@@ -132,7 +151,7 @@ def suspects(
         rows: R rows with one label each.
         labels: In the order of their ids.
         pad_token_id: Of the tokenizer.
-        most: How many to give; default: as many as are estimated to be wrong.
+        most: How many to give; default: as many as the evidence bears.
         seed: Of the parts.
         autocast: Makes the context for each forward pass; default: the weights' own precision.
         between: Called often with the share that is done, 0 to 1; may raise to stop.
@@ -193,8 +212,8 @@ def rank(
     others = probabilities.copy()
     others[place, own] = -1
     suggested = known[others.argmax(axis=1)]
-    estimated = _estimate(probabilities, own)
-    order = np.argsort(-doubt, kind="stable")[: estimated if most is None else most]
+    wrong = wrong_labels(probabilities, own)
+    order = np.argsort(-doubt, kind="stable")[: wrong.borne if most is None else most]
     found = tuple(
         Suspect(
             row=int(judged[at]),
@@ -207,7 +226,7 @@ def rank(
         for at in order
     )
     few = tuple(name for name, count in zip(labels.names, counts, strict=True) if 0 < count < FOLDS)
-    return Suspects(found, estimated, len(judged), few)
+    return Suspects(found, wrong.estimated, len(judged), few, wrong.caveat)
 
 
 def write(found: Suspects, path: Path) -> None:
@@ -279,21 +298,3 @@ def _out_of_fold(inputs: Sequence[Any], own: np.ndarray, seed: int, tell: Callab
             probabilities[np.ix_(unseen, probe.classes_)] += weight * probe.predict_proba(each[unseen])
     tell(1.0)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
-
-
-def _estimate(probabilities: np.ndarray, own: np.ndarray) -> int:
-    """Gives the number of rows with a wrong label: those off the diagonal of the confident joint.
-
-    A row counts for the label that is most probable among those that are, for it, at least as probable as for the
-    average row that bears them; each given label's counts are scaled to its rows (Northcutt et al. 2021, section 3.1).
-    """
-    import numpy as np
-
-    counts = np.bincount(own)
-    thresholds = np.bincount(own, weights=probabilities[np.arange(len(own)), own]) / counts
-    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
-    sure = confident.max(axis=1) >= 0
-    joint = np.zeros((len(counts), len(counts)))
-    np.add.at(joint, (own[sure], confident.argmax(axis=1)[sure]), 1)
-    scaled = joint * (counts / np.maximum(joint.sum(axis=1), 1))[:, None]
-    return round(float(scaled.sum() - np.trace(scaled)))

@@ -60,8 +60,10 @@ class Recipe(Section):
     `off`: the model is saved as it was trained."""
     suspects: Literal["auto", "on", "off"] = "auto"
     """Whether a run of one label a text ends with a look for training rows whose label is probably wrong, which the
-    report shows and suspects.csv lists. `auto`: where that takes seconds, and less than an eighth of the training's
-    arithmetic (up to a few thousand short texts); `textxfer suspects RUN` does it later. `on`: whatever it takes."""
+    report shows and suspects.csv lists: as many as the evidence bears. `auto`: where there are 100 rows a label or more
+    on average, and it takes seconds, and less than an eighth of the training's arithmetic (up to a few thousand short
+    texts); `textxfer suspects RUN` does it later. `on`: whatever it takes, and with fewer rows, of which no more than
+    5 % are then named: a rough guess."""
     evaluate: Evaluate = Evaluate()
     output: Output = Output()
     hub: Hub = Hub()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from textxfer.evaluation.wrong_labels import are_few
 from textxfer.report.pieces import Block, Column, Section, Sentences, Table
 from textxfer.report.reading import RunFiles
-from textxfer.report.showing import plural, shortened
+from textxfer.report.showing import count, plural, shortened
 
 MOST_EXAMPLES = 20
 """Of each finding."""
@@ -53,7 +54,7 @@ def suspects(run: RunFiles) -> Section | None:
         how = "textxfer suspects RUN, with the folder of this run, looks for them and puts them into this report."
         return Section("suspects", title, [Sentences([how])], lead)
     if not run.suspects:
-        return Section("suspects", title, [], "No training row's label looks wrong.")
+        return Section("suspects", title, [], "No training row's label looks wrong enough to be named.")
     shown = run.suspects[:MOST_SUSPECTS]
     columns = [
         Column("Row", "id"),
@@ -79,7 +80,18 @@ def suspects(run: RunFiles) -> Section | None:
         "A model trained on the other rows is sure of another label than the one given. Look at them from the top: not "
         "all are wrong, and a row can be right and odd. The score says how improbable the given label is."
     )
+    reading += _roughness(run)
     return Section("suspects", title, [Table("Suspects", columns, rows, sortable=True)], lead, reading)
+
+
+def _roughness(run: RunFiles) -> str:
+    """Says that few rows tell little; "" where they are many, or their number is not known."""
+    trained, labels = run.metrics.get("num_examples", {}).get("train"), (run.of_split("confusion") or {}).get("labels")
+    if not trained or not labels or not are_few(trained, len(labels)):
+        return ""
+    return (
+        f" {count(trained)} training rows of {count(len(labels))} labels allow a rough guess: many of these are right."
+    )
 
 
 def _number(text: str | None) -> float | None:

@@ -42,7 +42,7 @@ def find_suspects(
 
     Args:
         prepared: The run, of one label a text.
-        most: How many to give; default: as many as are estimated to be wrong.
+        most: How many to give; default: as many as the evidence bears.
         autocast: Makes the context for each forward pass; default: fp32.
         between: Called with the share that is done; may raise to stop.
     """

@@ -24,9 +24,13 @@ def test_a_list_is_written_and_its_top_shown(shell: Callable[..., Any], written:
     code, out, err = shell("suspects", written, "--top", "12", "-o", "list.csv")
     assert (code, err.count("Error")) == (0, 0)
     assert len((tmp_path / "list.csv").read_text(encoding="utf-8-sig").splitlines()) == 13
-    assert out.startswith("32 rows of train; about ")
+    assert out.startswith("at a rough guess ")
+    assert " of 32 training rows " in out
+    assert "the wrong label (16 rows a label are few); the 12 most doubtful are named" in out
     assert out.count(" -> ") == 11  # ten, and the head
-    assert "list.csv: 12 rows, the most doubtful first. Write x in the column `drop`" in out
+    assert (
+        "list.csv: 12 rows, the most doubtful first (--top N: as many as you say). Write x in the\ncolumn `drop`" in out
+    )
 
 
 def test_a_list_that_is_there_is_kept(shell: Callable[..., Any], written: str, tmp_path: Path) -> None:
@@ -71,12 +75,12 @@ def test_a_run_looks_for_suspects_where_that_is_cheap_or_asked_for(
     lowest: int,
     there: bool,
 ) -> None:
-    monkeypatch.setattr("textxfer.evaluation.suspects.LEAST_ROWS", lowest)
+    monkeypatch.setattr("textxfer.evaluation.wrong_labels.LEAST_ROWS_A_LABEL", lowest)
     monkeypatch.setattr("textxfer.evaluation.suspects.CHEAP_SHARE", 1e6)
     code, _, err = shell("run", written, "name=b", "train.epochs=4", f"suspects={wanted}")
     assert code == 0
     assert (tmp_path / "runs" / "b" / "suspects.csv").exists() == there
-    assert ("training rows may bear the wrong label (suspects.csv; looking took" in err) == there
+    assert ("the wrong label" in err) == ("(suspects.csv; looking took" in err) == there
 
 
 def test_a_look_that_fails_costs_no_run(

@@ -14,7 +14,7 @@ import pytest
 from textxfer.errors import DataError, OutputError
 from textxfer.evaluation.leaks import without
 from textxfer.evaluation.scoring import score
-from textxfer.evaluation.suspects import Suspects, _estimate, is_cheap, rank, write
+from textxfer.evaluation.suspects import Suspect, Suspects, is_cheap, rank, write
 from textxfer.labels import LabelSet
 from textxfer.modeling.freezing import Frozen, PartSize
 from textxfer.records import Encoded, Predictions
@@ -56,19 +56,46 @@ def test_the_suggestion_is_another_label_even_of_sure_rows() -> None:
     assert all(each.suggested != each.given for each in found)
 
 
-def test_as_many_as_are_estimated_unless_told() -> None:
-    vectors, given, rows, labels, _ = made(["a", "b", "c"], 50, flips=10)
+def test_as_many_as_the_evidence_bears_unless_told() -> None:
+    vectors, given, rows, labels, flipped = made(["a", "b", "c"], 120, flips=24)
     found = rank(vectors, given, rows, labels)
-    assert len(found.found) == found.estimated
-    assert 7 <= found.estimated <= 15
-    assert found.judged == 150
+    assert 20 <= (found.estimated or 0) <= 28
+    assert 12 <= len(found.found) < 24
+    assert {each.row for each in found.found} <= flipped
+    assert found.judged == 360
     assert rank(vectors, given, rows, labels).found == found.found
+    share = f"{found.estimated} of 360 training rows ({(found.estimated or 0) / 360:.1%})"
+    assert found.told == f"about {share} may bear the wrong label; the {len(found.found)} most doubtful are named"
 
 
-def test_the_estimate_is_the_confident_joint_off_its_diagonal() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9]])
-    assert _estimate(probabilities, np.array([0, 0, 0, 1, 1])) == 1
-    assert _estimate(probabilities, np.array([0, 0, 1, 1, 1])) == 0
+def test_of_few_rows_few_are_named_and_that_is_called_a_guess() -> None:
+    vectors, given, rows, labels, flipped = made(["a", "b", "c"], 40, flips=12)
+    found = rank(vectors, given, rows, labels)
+    assert len(found.found) == 6, "5 % of the rows, though twice as many labels are wrong"
+    assert {each.row for each in found.found} <= flipped
+    assert found.told.startswith("at a rough guess up to 1")
+    assert "bear the wrong label (40 rows a label are few); the 6 most doubtful are named, and many" in found.told
+    assert len(rank(vectors, given, rows, labels, most=12).found) == 12
+
+
+def test_what_is_told_of_no_row_and_of_one() -> None:
+    one = Suspect(0, "train-0", "text", "a", "b", 0.9)
+    assert Suspects((), 0, 500, ()).told == "none of 500 training rows seems to bear the wrong label; none is named"
+    assert "bear the wrong label; the most doubtful one is named" in Suspects((one,), 2, 500, ()).told
+    few = Suspects((), 0, 50, (), "25 rows a label are few").told
+    assert (
+        few
+        == "at a rough guess none of 50 training rows bears the wrong label (25 rows a label are few); none is named"
+    )
+
+
+def test_where_the_texts_tell_nothing_none_is_named() -> None:
+    _, given, rows, labels, _ = made(["a", "b"], 200)
+    vectors = np.random.default_rng(1).normal(size=(400, 8)).astype(np.float32)
+    found = rank(vectors, given, rows.remove_columns("text").add_column("text", ["same"] * 400), labels)
+    assert (found.found, found.estimated) == ((), None)
+    assert "of 400 training rows bear the wrong label cannot be told (the probes foretell" in found.told
+    assert found.told.endswith("; none is named")
 
 
 def test_labels_of_few_rows_are_not_judged() -> None:
@@ -133,7 +160,8 @@ def test_predictions_without_rows_are_scored_alone() -> None:
     ("rows", "tokens", "labels", "epochs", "trained", "cheap"),
     [
         (1000, 30, 2, 3, 1.0, True),
-        (99, 30, 2, 3, 1.0, False),  # too few rows
+        (199, 30, 2, 3, 1.0, False),  # too few rows a label
+        (1000, 30, 11, 3, 1.0, False),
         (1000, 30, 2, 1, 1.0, False),  # too much beside one epoch
         (1000, 30, 2, 3, 0.3, False),  # and beside the little that is trained above frozen layers
         (9000, 30, 2, 3, 1.0, False),  # too much of all

@@ -55,7 +55,15 @@ def test_without_suspects_the_report_says_how_to_look_for_them(copy: Path, repor
     assert "did not look for training rows whose label is probably wrong" in words
     assert "textxfer suspects RUN" in words
     (copy / "suspects.csv").write_text("id,text,given,suggested,score,drop,weight\n")
-    assert "No training row's label looks wrong." in report(copy).words("suspects")
+    assert "No training row's label looks wrong enough to be named." in report(copy).words("suspects")
+
+
+def test_suspects_of_few_rows_are_a_rough_guess(copy: Path, report: Report) -> None:
+    assert "rough guess" not in report(copy).words("suspects")
+    metrics = json.loads((copy / "metrics.json").read_text())
+    labels = len(metrics["confusion"]["test"]["labels"])
+    write_json(copy, "metrics.json", metrics | {"num_examples": {"train": 100 * labels - 1}})
+    assert f"{100 * labels - 1} training rows of {labels} labels allow a rough guess" in report(copy).words("suspects")
 
 
 @pytest.mark.parametrize(
