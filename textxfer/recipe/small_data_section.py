@@ -61,4 +61,6 @@ class SmallData(Section):
     steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of the contrastive start. Default: by the number of rows."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Highest learning rate of the contrastive start. Default: `train.learning_rate`, which has no use beside it."""
+    """Highest learning rate of the contrastive start. Default: `train.learning_rate`, which has no use beside it; a
+    part of it where a cross-validated probe makes less than half of the errors of who always says the commonest label:
+    that much is told apart already."""

@@ -133,7 +133,8 @@ class Choices:
         if idle:
             listed = ", ".join(f"train.{name}" for name in idle)
             tell(self.observers, "on_note", f"not used: {listed}; the road {road.road} takes no steps on labels")
-        return planned_anew(prepared, on_road(recipe, road.road, road.head, len(prepared.encoded["train"])))
+        rows = len(prepared.encoded["train"])
+        return planned_anew(prepared, on_road(recipe, road.road, road.head, rows, road.lacking))
 
     def depth(self, prepared: Prepared) -> Prepared:
         """Gives the run with a number of frozen layers.

@@ -23,6 +23,11 @@ VIEWS = 20
 """Times that a text is looked at in it: 16 texts of two labels lose what they gained where it is twice as often."""
 LEAST_STEPS, MOST_STEPS = 10, 160
 """Of the contrastive start. Its loss is flat from about the 160th on, and to compare roads takes it several times."""
+MUCH_LACKING = 0.5
+"""What a probe lacks, from which on the contrastive start has the whole rate; below, a share of it in proportion. Where
+a backbone tells labels apart already, it loses more by going far than it gains."""
+LEAST_SHARE = 0.25
+"""Of the rate: so few rows do not tell few errors from none."""
 STEPS_OF_TUNING = 60
 """Of fine-tuning, at least; and three epochs."""
 
@@ -49,9 +54,10 @@ def keeps_rows(recipe: Recipe) -> bool:
 
 
 def is_open(recipe: Recipe) -> bool:
-    """Says whether the rows choose the road, or the head on a road that the recipe names."""
+    """Says whether the rows choose the road, or the head or the rate on a road that the recipe names."""
     road = recipe.small_data.road
-    return road == "auto" or (road in ROADS and len(heads(recipe)) > 1)
+    rate_is_open = road == "contrastive" and recipe.small_data.learning_rate is None
+    return road == "auto" or rate_is_open or (road in ROADS and len(heads(recipe)) > 1)
 
 
 def roads(recipe: Recipe) -> tuple[str, ...]:
@@ -95,7 +101,7 @@ def settled(recipe: Recipe, *, few: bool, kept: bool, rows: int, fits: bool = Tr
     return recipe if is_open(recipe) or road == "off" else on_road(recipe, road, recipe.head.name, rows)
 
 
-def on_road(recipe: Recipe, road: str, head: str, rows: int) -> Recipe:
+def on_road(recipe: Recipe, road: str, head: str, rows: int, lacking: float = 1.0) -> Recipe:
     """Gives the recipe as it is carried out on a road; what it says itself stays.
 
     Args:
@@ -103,6 +109,7 @@ def on_road(recipe: Recipe, road: str, head: str, rows: int) -> Recipe:
         road: One of `ROADS`.
         head: Its name.
         rows: Of train.
+        lacking: Errors of a cross-validated probe by those of who always says the commonest label, 0 to 1.
     """
     few = recipe.small_data.model_copy(update={"road": road})
     made: Any = recipe.head if head == recipe.head.name else registry.config("heads", head)()
@@ -116,13 +123,19 @@ def on_road(recipe: Recipe, road: str, head: str, rows: int) -> Recipe:
         return _with(recipe, small_data={"road": road}, freeze={"layers": "all"}, train={"layer_decay": 1.0})
     if road == "contrastive":
         steps = few.steps or min(max(-(-rows * VIEWS // (GROUPS * TEXTS)), LEAST_STEPS), MOST_STEPS)
-        rate = few.learning_rate or recipe.train.learning_rate
+        assert recipe.train.learning_rate != "auto", "it is settled before"
+        rate = few.learning_rate or float(f"{recipe.train.learning_rate * share_of_rate(lacking):.2g}")
         return _with(recipe, small_data={"road": road, "steps": steps, "learning_rate": rate})
     train: dict[str, Any] = {}
     if "epochs" not in recipe.train.model_fields_set:
         steps_per_epoch = -(-rows // recipe.train.batch_size)
         train = {"epochs": max(recipe.train.epochs, -(-STEPS_OF_TUNING // steps_per_epoch))}
     return _with(recipe, small_data={"road": road}, train=train)
+
+
+def share_of_rate(lacking: float) -> float:
+    """Gives what the contrastive start takes of the rate where a probe lacks so much (see `on_road`)."""
+    return min(max(lacking / MUCH_LACKING, LEAST_SHARE), 1.0)
 
 
 def _with(recipe: Recipe, **changes: dict[str, Any]) -> Recipe:

@@ -106,7 +106,8 @@ def how_it_trains(asked: Recipe, done: Recipe, plan: Plan, where: str) -> str:
     """
     few, rate = done.small_data, None
     if few.road == "contrastive":
-        rate, is_chosen = few.learning_rate, asked.small_data.learning_rate is None
+        rate, is_chosen = few.learning_rate, few.learning_rate == done.train.learning_rate  # not a part of it
+        is_chosen = is_chosen and asked.small_data.learning_rate is None
     elif len(plan.phases) == 1 and plan.steps:
         given = asked.train.phases  # one, where there are any
         rate, is_chosen = plan.phases[0].learning_rate, not given or given[0].learning_rate is None

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from textxfer.training.few_rows import heads, roads
+from textxfer.training.few_rows import heads, roads, share_of_rate
 from textxfer.training.prepare import Prepared
 from textxfer.training.trials import LEAST_JUDGED, RoadScore, Trials, parts_to_judge
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from textxfer.recipe.schema import Recipe
 
 LEAST_COMPARED = 100
 """Rows: fewer do not tell roads apart, whose scores they know to five hundredths at best."""
@@ -32,6 +34,7 @@ class Road:
         of: Training rows that there are.
         labels: Of the task.
         seconds: Of the whole comparison.
+        lacking: See `on_road`; 1 where no probe was judged.
     """
 
     head: str
@@ -42,6 +45,7 @@ class Road:
     of: int
     labels: int
     seconds: float
+    lacking: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Gives plain data."""
@@ -77,31 +81,43 @@ def choose_road(prepared: Prepared, accelerator: Accelerator) -> Road:
     began, encoded = time.monotonic(), prepared.encoded["train"]
     assert encoded.targets is not None
     tried = Trials(prepared, accelerator, parts_to_judge(encoded.targets))
-    head, road, sentence = _choose(tried)
-    sentence = "; ".join([sentence, *tried.left_out])
+    head, road, reasons = _choose(tried)
+    reasons += [*_gently(prepared.recipe, road, tried.lacking(head)), *tried.left_out]
+    sentence = "; ".join(reasons) or "the recipe names them"
     labels, seconds = len(prepared.rows.labels or ()), round(time.monotonic() - began, 3)
-    return Road(head, road, sentence, tuple(tried.scores()), tried.judged, len(encoded), labels, seconds)
+    scores, judged = tuple(tried.scores()), tried.judged
+    return Road(head, road, sentence, scores, judged, len(encoded), labels, seconds, tried.lacking(head))
 
 
-def _choose(tried: Trials) -> tuple[str, str, str]:
+def _gently(recipe: Recipe, road: str, lacking: float) -> Iterator[str]:
+    """Says that a contrastive start takes a part of the rate, where it does."""
+    share = share_of_rate(lacking)
+    if road == "contrastive" and recipe.small_data.learning_rate is None and share < 1:
+        yield (
+            f"it takes {share:.0%} of the rate, since a probe makes {lacking:.0%} of the errors of who always says the "
+            "commonest label"
+        )
+
+
+def _choose(tried: Trials) -> tuple[str, str, list[str]]:
     """Gives head, road, and why."""
-    recipe, reasons = tried.prepared.recipe, []
+    recipe, reasons = tried.prepared.recipe, list[str]()
     head, road = heads(recipe)[0], roads(recipe)[0]
     if tried.judged < LEAST_JUDGED:
-        return head, road, f"{len(tried.part)} rows are too few to compare others"
+        return head, road, [f"{len(tried.part)} rows are too few to compare others"]
     for name in heads(recipe):
         tried.judge(name, "probe")
     if len(heads(recipe)) > 1:
         head, why = tried.best({name: (name, "probe") for name in heads(recipe)})
         reasons.append(f"of heads, {why}")
     if len(roads(recipe)) == 1:
-        return head, road, "; ".join(reasons)
+        return head, road, reasons
     if len(tried.part) < LEAST_COMPARED:
         if tried.affords(head, "contrastive"):
             road = "contrastive"
             reasons.append(f"{len(tried.part)} rows do not tell roads apart, and few rows gain by it as a rule")
-        return head, road, "; ".join(reasons)
+        return head, road, reasons
     for name in roads(recipe):
         tried.judge(head, name)
     road, why = tried.best({name: (head, name) for name in roads(recipe)})
-    return head, road, "; ".join([*reasons, f"of roads, {why}"])
+    return head, road, [*reasons, f"of roads, {why}"]

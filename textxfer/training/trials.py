@@ -146,8 +146,19 @@ class Trials:
         self.left_out.append(f"{road} was left out, since it would take long with so large a backbone")
         return False
 
+    def lacking(self, head: str) -> float:
+        """Gives the errors of a head's probes by those of who always says the commonest label; 1 if unjudged."""
+        if (head, "probe") not in self.right:
+            return 1.0
+        targets = self.prepared.encoded["train"].targets
+        assert targets is not None
+        judged = np.bincount(targets[self.part >= 0])
+        errors = int((~self.right[head, "probe"]).sum())
+        return min(errors / max(int(judged.sum() - judged.max()), 1), 1.0)
+
     def _on(self, head: str, road: str) -> Prepared:
-        return planned_anew(self.prepared, on_road(self.prepared.recipe, road, head, len(self.part)))
+        recipe = on_road(self.prepared.recipe, road, head, len(self.part), self.lacking(head))
+        return planned_anew(self.prepared, recipe)
 
     def best(self, names: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
         """Gives which of some, by name, is to be taken, and why; the first where none could be judged."""

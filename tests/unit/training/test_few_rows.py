@@ -67,18 +67,31 @@ def test_no_validation_rows_are_cut_from_few(untouched: Untouched) -> None:
 
 @pytest.mark.parametrize(("count", "steps"), [(2, 10), (16, 10), (100, 63), (256, 160), (257, 160), (4928, 160)])
 def test_rows_set_the_steps_of_a_contrastive_start(count: int, steps: int, untouched: Untouched) -> None:
-    recipe = load_recipe(untouched(small_data="contrastive"), rows_given=True)
+    recipe = load_recipe(untouched(small_data="contrastive", train={"learning_rate": 1e-4}), rows_given=True)
     assert on_road(recipe, "contrastive", "mean", count).small_data.steps == steps
-    asked = load_recipe(untouched(small_data={"road": "contrastive", "steps": 400}), rows_given=True)
+    many = {"road": "contrastive", "steps": 400, "learning_rate": 1e-4}
+    asked = load_recipe(untouched(small_data=many), rows_given=True).model_copy(update={"train": recipe.train})
     assert on_road(asked, "contrastive", "mean", count).small_data.steps == 400
 
 
+@pytest.mark.parametrize(
+    ("lacking", "rate"), [(1.0, 1e-4), (0.5, 1e-4), (0.31, 6.2e-5), (1 / 3, 6.7e-5), (0.1, 2.5e-5), (0.0, 2.5e-5)]
+)
+def test_a_backbone_that_tells_labels_apart_is_moved_less(lacking: float, rate: float, untouched: Untouched) -> None:
+    recipe = load_recipe(untouched(small_data="contrastive", train={"learning_rate": 1e-4}), rows_given=True)
+    assert on_road(recipe, "contrastive", "mean", 20, lacking).small_data.learning_rate == rate
+    own = {"road": "contrastive", "learning_rate": 3e-5}
+    asked = load_recipe(untouched(small_data=own), rows_given=True).model_copy(update={"train": recipe.train})
+    assert on_road(asked, "contrastive", "mean", 20, lacking).small_data.learning_rate == 3e-5
+
+
 def test_a_contrastive_start_is_followed_by_a_head_that_looks_at_directions(untouched: Untouched) -> None:
-    open_ = load_recipe(untouched(small_data="auto"), rows_given=True)
+    open_ = load_recipe(untouched(small_data="auto", train={"learning_rate": 1e-4}), rows_given=True)
     assert on_road(open_, "contrastive", "mean", 20).head.model_dump()["normalize"]
     assert not on_road(open_, "probe", "mean", 20).head.model_dump()["normalize"]
     assert "normalize" not in on_road(open_, "contrastive", "native", 20).head.model_dump()
-    asked = load_recipe(untouched(head={"name": "mean", "normalize": False}), rows_given=True)
+    head = {"name": "mean", "normalize": False}
+    asked = load_recipe(untouched(head=head, small_data="auto", train={"learning_rate": 1e-4}), rows_given=True)
     assert not on_road(asked, "contrastive", "mean", 20).head.model_dump()["normalize"]
 
 

@@ -186,8 +186,9 @@ def test_the_recipe_of_a_run_repeats_it(
     again = run_recipe(resolved.model_copy(update={"name": "again"}), splits=given)
     named = run_recipe(untouched(name="named", small_data=road, head=head), splits=given)
     for other in (again, named):
-        assert not (other.folder / "choices.json").exists()
         assert_same_model(other.folder, result.folder)
+    assert not (again.folder / "choices.json").exists()
+    assert (named.folder / "choices.json").exists() == (road == "contrastive")  # whose rate is open still
 
 
 def test_a_head_is_chosen_for_a_road_that_is_named(untouched: Untouched) -> None:
@@ -198,6 +199,29 @@ def test_a_head_is_chosen_for_a_road_that_is_named(untouched: Untouched) -> None
     assert "by a contrastive start of 4 steps, the head by a probe" in (result.model / "README.md").read_text()
     assert "those after a contrastive start of 4 steps" in (result.folder / "report.html").read_text()
     assert load_recipe(result.folder / "recipe.yaml", rows_given=True).head.name == chosen["head"]
+
+
+@pytest.mark.parametrize("wrong", [0, 4, 14])
+def test_the_rate_of_a_contrastive_start_follows_what_a_probe_lacks(
+    wrong: int, untouched: Untouched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(self: Any, name: str, way: str) -> None:
+        self.right[name, way] = np.arange(28) >= wrong
+        self.seconds[name, way] = 0.0
+
+    monkeypatch.setattr(trials.Trials, "judge", judge)
+    recipe = untouched(small_data="contrastive", head="mean", train={"precision": "fp32", "learning_rate": 1e-3})
+    result = run_recipe(recipe, splits=splits())
+    done = load_recipe(result.folder / "recipe.yaml", rows_given=True).small_data
+    assert done.learning_rate == {0: 2.5e-4, 4: 5.7e-4, 14: 1e-3}[wrong]  # of 14 that who says one label gets wrong
+    sentence = told(result.folder)["sentence"]
+    assert ("57% of the rate, since a probe makes 29% of the errors" in sentence) == (wrong == 4)
+    assert ("of the rate" in sentence) == (wrong < 14)
+    monkeypatch.setattr(trials.Trials, "judge", _never)
+    few = {"small_data": {"road": "contrastive", "learning_rate": done.learning_rate}, "train": {"precision": "fp32"}}
+    named = run_recipe(recipe | {"name": "named"} | few, splits=splits())
+    assert not (named.folder / "choices.json").exists()
+    assert_same_model(named.folder, result.folder)
 
 
 @pytest.mark.parametrize(("merge", "heads"), [(True, ["mean", "native"]), (False, [])])
