@@ -51,11 +51,16 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _steps(prepared: Prepared) -> str:
-    from textxfer.training.few_rows import is_open
+    from textxfer.training.few_rows import heads, is_open, on_road, roads
+    from textxfer.training.prepare import planned_anew
 
+    recipe = prepared.recipe
+    if is_open(recipe):
+        if len(roads(recipe)) > 1 or len(heads(recipe)) > 1:
+            return "a run compares ways to train on so few rows (`small_data`)"
+        rows = len(prepared.rows.splits.train)
+        prepared = planned_anew(prepared, on_road(recipe, recipe.small_data.road, recipe.head.name, rows))
     few = prepared.recipe.small_data
-    if is_open(prepared.recipe):
-        return "a run compares ways to train on so few rows (`small_data`)"
     start = f"{few.steps} steps of a contrastive start, " if few.road == "contrastive" else ""
     return f"{start}{prepared.plan.steps} steps to train"
 
