@@ -57,7 +57,8 @@ class SmallData(Section):
     `contrastive` where those are fewer than 100, which tell no road from another. Where `head.name` is not written,
     cross-validated probes choose between the heads `mean`, which textxfer loads, and `native`. `off`: few rows are
     treated like many. `probe` and `contrastive` have no use for fields of `train` that are about steps on labels
-    (epochs, batches, schedule, patience and the like); to name one beside them is an error."""
+    (epochs, batches, schedule, patience and the like): one that has another value than its default is an error (the
+    recipe of a run folder spells out all defaults, and may be given another road)."""
     steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of the contrastive start. Default: by the number of rows."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None

@@ -12,7 +12,7 @@ from textxfer.errors import RecipeError
 from textxfer.recipe.checks import ON_EVERY_ROAD
 from textxfer.recipe.loading import load_recipe
 from textxfer.recipe.sections import Train
-from textxfer.recipe.small_data_section import unused_fields
+from textxfer.recipe.small_data_section import SmallData, unused_fields
 from textxfer.training.few_rows import on_road
 
 Untouched = Callable[..., dict[str, Any]]
@@ -138,6 +138,18 @@ def test_all_fields_that_a_road_does_not_use_are_named_at_once(untouched: Untouc
     load_recipe(untouched(small_data="fine_tune", train=train), rows_given=True)
     hidden = {"name": "mlp", "hidden": [8]}  # it goes on learning after the probe
     load_recipe(untouched(small_data="probe", head=hidden, train=train), rows_given=True)
+
+
+def test_defaults_that_are_spelled_out_are_no_mistake_on_any_road(untouched: Untouched) -> None:
+    """As in the recipe of a run folder, which may be given another road; the reference says so."""
+    defaults = {name: getattr(Train(), name) for name in unused_fields("probe", "native")}
+    for road in ("probe", "contrastive"):
+        load_recipe(untouched(small_data=road, train=defaults), rows_given=True)
+        with pytest.raises(RecipeError, match=r"train\.epochs: the road"):
+            load_recipe(untouched(small_data=road, train=defaults | {"epochs": 5}), rows_given=True)
+    assert "one that has another value than its default is an error" in " ".join(
+        str(SmallData.model_fields["road"].description).split()
+    )
 
 
 def test_every_field_of_training_is_of_some_road() -> None:
