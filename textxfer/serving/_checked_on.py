@@ -9,6 +9,8 @@ from pathlib import Path
 from textxfer.data.columns import select_columns
 from textxfer.errors import DataError, TextxferError
 from textxfer.records import Split, Splits
+from textxfer.serving._columns_to_read import OF_REFERENCES, columns_to_read
+from textxfer.serving.engine import Engine
 from textxfer.sources.files import Files
 from textxfer.tasks import Task
 from textxfer.training.run_folder import RECIPE
@@ -59,51 +61,54 @@ class Checked:
 
 
 def rows_to_check(
-    model: str, task: Task, data: Path | None = None, columns: Mapping[str, str] | None = None
+    model: str, engine: Engine, data: Path | None = None, columns: Mapping[str, str] | None = None
 ) -> Checked:
     """Gives rows like those that the model will see.
 
     Args:
         model: As the user named it; the rows of a run are those its recipe names.
-        task: Of the model.
+        engine: With the model.
         data: A file, or a folder with a file for each split, that stands in for them.
         columns: The data's names of the task's columns, where they differ.
 
     Raises:
         DataError: `data` are not as they must be.
     """
+    task = engine.task
     if data is not None:
-        splits = Files(data).load() if data.is_dir() else Splits(Files(data).load().train)
-        needed = {name: name for name in _needed(task)} | dict(columns or {})
-        if strangers := [name for name in needed if name not in (*_needed(task), *_optional(task))]:
+        name, raw = _chosen(Files(data).load() if data.is_dir() else Splits(Files(data).load().train))
+        if strangers := [name for name in columns or () if name not in (*_needed(task), *_optional(task))]:
             raise DataError(f"the model has no use for --{strangers[0].replace('_', '-')}")
-        name, split = _chosen(select_columns(splits, needed))
+        split = select_columns(Splits(raw), columns_to_read(engine, raw, columns or {})).train
         return Checked(_rows(task, split), f"{name} rows of {data}" if data.is_dir() else f"rows of {data}")
     run = _run_of(model)
     if run is None:
-        return built_in(task)
+        return built_in(engine)
     from textxfer.recipe.loading import load_recipe
     from textxfer.training.rows import load_rows
 
     try:
         name, split = _chosen(load_rows(load_recipe(run / RECIPE)).splits)
     except TextxferError as error:
-        found = built_in(task)
+        found = built_in(engine)
         return Checked(found.rows, found.what, (f"the rows of {run} cannot be read: {error.lines[0].splitlines()[0]}",))
     return Checked(_rows(task, split), f"{name} rows of {run}")
 
 
-def built_in(task: Task) -> Checked:
-    """Gives texts of many kinds, for a model of which nothing else is known."""
-    if task.predicts == "answers":
+def built_in(engine: Engine) -> Checked:
+    """Gives texts of many kinds, or pairs of them, for a model of which nothing else is known."""
+    if engine.labels is None:
         rows = [{"question": question, "context": context} for question, context in QUESTIONS]
+    elif engine.pairs:
+        pairs = zip(TEXTS, TEXTS[5:] + TEXTS[:5], strict=True)
+        return Checked([{"text": text, "text_pair": second} for text, second in pairs], "built-in pairs of texts")
     else:
         rows = [{"text": text} for text in TEXTS]
     return Checked(rows, "built-in texts")
 
 
 def _needed(task: Task) -> tuple[str, ...]:
-    return tuple(name for name in task.required_columns if name not in ("label", "answers"))
+    return tuple(name for name in task.required_columns if name not in OF_REFERENCES)
 
 
 def _optional(task: Task) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from textxfer.errors import DataError
 from textxfer.records import Predictions
 from textxfer.registry import unknown
 from textxfer.serving._known_model import KnownModel
+from textxfer.serving._saved import no_second_text
 from textxfer.serving.engine import Engine
 from textxfer.sources.streams import Row, Stream
 from textxfer.tasks import Task
@@ -107,8 +108,7 @@ class Wanted:
             does, takes = ("finds answers", "--question, --context") if answers else ("labels texts", "--text, ...")
             raise DataError(f"the model {does} and has no use for {strangers[0]} (it takes {takes})")
         if model.pairs and "text_pair" not in {*named, *stream.columns}:
-            what = "has no column `text_pair`, and the model was trained on pairs of texts"
-            raise DataError(f"{stream.name}: {what}; say --text-pair COLUMN")
+            raise DataError(f"{no_second_text(stream.name)}; say --text-pair COLUMN")
         needed = legal if answers or model.pairs else legal[:1]
         inputs = {key: named.get(key, key) for key in legal if key in needed or key in named}
         missing = [

@@ -85,6 +85,11 @@ def noted_conformal(model: str, settings: Mapping[str, Any]) -> Conformal | None
         raise not_understood(model, error) from error
 
 
+def no_second_text(origin: str) -> str:
+    """Says that some rows cannot be used, for the model was trained on pairs of texts."""
+    return f"{origin}: has no column `text_pair`, and the model was trained on pairs of texts"
+
+
 def noted_pairs(settings: Mapping[str, Any]) -> bool | None:
     """Says whether a model was trained on two texts a row; None where textxfer did not note it."""
     pairs = settings.get("pairs")

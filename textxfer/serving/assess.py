@@ -18,6 +18,7 @@ from textxfer.evaluation.verdict import contexts, scores_by_split, verdict, with
 from textxfer.labels import LabelSet
 from textxfer.recipe.checks import metric_problem
 from textxfer.records import Split, Splits
+from textxfer.serving._columns_to_read import columns_to_read
 from textxfer.serving.engine import Engine, open_engine
 from textxfer.sources.files import Files
 from textxfer.sources.memory import as_dataset
@@ -100,7 +101,7 @@ def assess_rows(
 ) -> Assessment:
     """Judges a model that is open on labelled rows; see `assess`."""
     task, labels = engine.task, engine.labels
-    wanted = _columns(engine, raw, columns or {})
+    wanted = {name: name for name in task.required_columns} | columns_to_read(engine, raw, columns or {})
     _check_slices(raw, slices)
     _check_names(raw, slices, wanted, task.predicts == "answers")
     names = tuple(metrics or task.default_metrics)
@@ -145,24 +146,6 @@ def _argument(field: re.Match[str]) -> str:
     """Gives the argument in Python for a field of `dataset`."""
     own = {"label_delimiter": "`label_delimiter`", "test": "`rows`"}
     return own.get(field[1], f"columns={{'{field[1]}': ...}}")
-
-
-def _columns(engine: Engine, raw: Split, given: Mapping[str, str]) -> dict[str, str]:
-    """Gives the data's column for each of the task's; of a second text too, where the model was trained on pairs.
-
-    Where nothing tells whether it was, a column `text_pair` is read.
-
-    Raises:
-        DataError: It was, and there is no such column.
-    """
-    there = "text_pair" in raw.rows.column_names
-    if engine.pairs and not there and "text_pair" not in given:
-        what = "has no column `text_pair`, and the model was trained on pairs of texts"
-        raise DataError(f"{raw.origin}: {what}; say `dataset.text_pair`")
-    wanted = {name: name for name in engine.task.required_columns}
-    if engine.labels is not None and there and engine.pairs is not False:
-        wanted["text_pair"] = "text_pair"
-    return wanted | dict(given)
 
 
 def _check_slices(raw: Split, slices: Sequence[str]) -> None:

@@ -95,7 +95,7 @@ def benchmark(
     checkpoint = open_checkpoint(name)
     device = best_device()
     engines = {"torch fp32": load_engine(checkpoint)}
-    checked = rows_to_check(name, engines["torch fp32"].task, Path(data) if data is not None else None, columns)
+    checked = rows_to_check(name, engines["torch fp32"], Path(data) if data is not None else None, columns)
     if has_fast_bf16(device.type):
         engines["torch bf16"] = load_engine(checkpoint, precision="auto")
     sizes = dict.fromkeys(engines, _size(checkpoint, engines["torch fp32"]))

@@ -99,7 +99,7 @@ def export_onnx(
                 f"{name}: it writes its answers ({TEXT2TEXT}) token by token, and cannot be exported; train with the "
                 "native head for ONNX Runtime"
             )
-        checked = rows_to_check(name, source.task, Path(data) if data is not None else None, columns)
+        checked = rows_to_check(name, source, Path(data) if data is not None else None, columns)
         _write(source, checkpoint, made)
         difference = _largest_difference(source, _open(made), checked, name)
         expected = source.predict(checked.rows)
@@ -196,7 +196,7 @@ def _write(source: Engine, checkpoint: Checkpoint, folder: Path) -> None:
     task, tokenizer = source.task, checkpoint.tokenizer
     # The stock modules: what runs in torch may have been made over for this machine.
     model: Any = saved_model(checkpoint, task, source.labels).model.eval()
-    encoded = task.encode(Table.of(built_in(task).rows[:3]), tokenizer, None)
+    encoded = task.encode(Table.of(built_in(source).rows[:3]), tokenizer, None)
     batch = collate(encoded, np.arange(min(len(encoded), 3)), pad_token_id=tokenizer.pad_token_id)
     try:
         write_graph(model, batch.inputs(), task.outputs, folder / GRAPH)
@@ -228,7 +228,7 @@ def _largest_difference(source: Engine, exported: Engine, checked: Checked, name
     assert isinstance(exported.backend, OnnxBackend)
     step = -(-len(checked.rows) // ROWS_FOR_LOGITS)
     largest = 0.0
-    for rows in (checked.rows[::step], built_in(source.task).rows):
+    for rows in (checked.rows[::step], built_in(source).rows):
         encoded = source.task.encode(Table.of(rows), source.tokenizer, None)
         for indices in sorted_batches(encoded.lengths, BATCH_TOKENS):
             batch = collate(encoded, indices, pad_token_id=source.backend.pad_token_id)

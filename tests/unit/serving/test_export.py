@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 import textxfer
-from tests.trained import questions
+from tests.trained import questions, topics
 from textxfer.errors import CheckpointError, DataError, MissingExtra, OutputError
+from textxfer.labels import LabelSet
 from textxfer.records import Predictions
 from textxfer.serving import _graph, export
 from textxfer.serving._checked_on import rows_to_check
+from textxfer.serving.engine import Engine
 from textxfer.serving.export import agreement, export_onnx
 from textxfer.tasks.question_answering import QuestionAnswering
 from textxfer.tasks.sentiment import Sentiment
@@ -169,29 +171,78 @@ def test_other_families(family: str, stock: Any, tmp_path: Path) -> None:
 # --- what it is checked on
 
 
+def engine_of(task: Any, pairs: bool | None = None) -> Engine:
+    """Gives an engine without a model, which knows its task."""
+    labels = None if task.predicts == "answers" else LabelSet(("bad", "good"))
+    nothing: Any = None
+    return Engine(task, labels, nothing, nothing, pairs=pairs)
+
+
+SENTIMENT, ANSWERS = engine_of(Sentiment()), engine_of(QuestionAnswering())
+
+
 def test_rows_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps({"body": f"text {number}", "other": 1}) + "\n" for number in range(2500)))
-    found = rows_to_check("x", Sentiment(), path, {"text": "body"})
+    found = rows_to_check("x", SENTIMENT, path, {"text": "body"})
     assert found.what == f"rows of {path}"
     assert len(found.rows) == 2000
     assert found.rows[0] == {"text": "text 0"}
     assert found.rows[-1] == {"text": "text 2498"}, "from all over the file"
     with pytest.raises(DataError, match="unknown column `text`"):
-        rows_to_check("x", Sentiment(), path)
+        rows_to_check("x", SENTIMENT, path)
     with pytest.raises(DataError, match="the model has no use for --question"):
-        rows_to_check("x", Sentiment(), path, {"text": "body", "question": "body"})
+        rows_to_check("x", SENTIMENT, path, {"text": "body", "question": "body"})
 
 
 def test_questions_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in questions()))
-    assert rows_to_check("x", QuestionAnswering(), path).rows[0].keys() == {"question", "context"}
-    assert rows_to_check("x", QuestionAnswering()).what == "built-in texts"
+    assert rows_to_check("x", ANSWERS, path).rows[0].keys() == {"question", "context"}
+    assert rows_to_check("x", ANSWERS).what == "built-in texts"
+
+
+@pytest.mark.parametrize(("pairs", "read"), [(True, True), (None, True), (False, False)])
+def test_second_texts_of_a_file_are_read_unless_the_model_is_of_single_ones(
+    pairs: bool | None, read: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"text": "one", "text_pair": "two", "other": "three"}
+    path.write_text(json.dumps(row) + "\n")
+    texts = {"text": "one"} | ({"text_pair": "two"} if read else {})
+    engine = engine_of(Sentiment(), pairs)
+    assert rows_to_check("x", engine, path).rows == [texts]
+    assert rows_to_check("x", engine, path, {"text_pair": "other"}).rows == [texts | {"text_pair": "three"}]
+
+
+def test_a_file_of_single_texts_is_no_check_of_a_model_of_pairs(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "one", "second": "two"}\n')
+    engine = engine_of(Sentiment(), pairs=True)
+    with pytest.raises(DataError, match=r"no column `text_pair`, and the model was trained on pairs of texts; say"):
+        rows_to_check("x", engine, path)
+    assert rows_to_check("x", engine, path, {"text_pair": "second"}).rows == [{"text": "one", "text_pair": "two"}]
+    found = rows_to_check("x", engine)
+    assert found.what == "built-in pairs of texts"
+    assert all(set(row) == {"text", "text_pair"} and row["text"] != row["text_pair"] for row in found.rows)
+
+
+def test_a_model_of_pairs_is_checked_on_both_texts(
+    varied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in topics()))
+    seen: list[Any] = []
+    predict = Engine.predict
+    monkeypatch.setattr(Engine, "predict", lambda engine, rows: seen.append(rows) or predict(engine, rows))
+    result = export_onnx(varied("bert", "topic"), tmp_path / "x", data=data)
+    assert result.checked_on == f"40 rows of {data}"
+    texts = [{name: row[name] for name in ("text", "text_pair")} for row in topics()]
+    assert seen == [texts, texts], "by torch, and by ONNX Runtime"
 
 
 def test_run_whose_rows_are_gone(trained: Any) -> None:
-    found = rows_to_check(str(trained() / "model"), Sentiment())
+    found = rows_to_check(str(trained() / "model"), SENTIMENT)
     assert found.what == "built-in texts"
     assert found.notes[0].startswith(f"the rows of {trained()} cannot be read: ")
 
