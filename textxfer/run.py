@@ -279,7 +279,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if _is_first_process():
         from textxfer.report.closing import summary
 
-        print(summary(result.folder, result.model, result.metrics))
+        print(summary(result.folder, result.model, result.metrics, pairs=recipe.dataset.text_pair is not None))
     return 0
 
 

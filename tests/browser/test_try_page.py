@@ -103,6 +103,21 @@ def test_a_second_text_counts(visit_served: Any, reviews: Served) -> None:
     assert page.locator(".share").first.inner_text() == f"{one['labels'][0]['score'] * 100:.1f} %"
 
 
+def test_a_model_of_pairs_asks_for_both_texts(visit_served: Any, trained: Any) -> None:
+    pipe = textxfer.pipeline(trained("bert", "topic"))
+    with served(pipe, name="pairs") as running:
+        tab = visit_served(running)
+        page = tab.page
+        page.get_by_label("First text").fill("the film")
+        page.get_by_role("button", name="Predict").click()
+        assert page.get_by_role("alert").inner_text() == "Second text is empty."
+        page.get_by_label("Second text").fill("the soup came cold")
+        predict(page, "the film", "First text")
+        [best, *_] = pipe({"text": "the film", "text_pair": "the soup came cold"}, top_k=None)  # type: ignore[call-arg]
+        assert page.locator(".share").first.inner_text() == f"{best['score'] * 100:.1f} %"
+        assert tab.said == []
+
+
 def test_an_answer_is_marked_in_its_context(visit_served: Any, answers: Served) -> None:
     row = questions()[0]
     context = f"😀👍🏽 {SCRIPT} {row['context']}"

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 
-def summary(folder: Path, model: Path, metrics: Mapping[str, Any]) -> str:
+def summary(folder: Path, model: Path, metrics: Mapping[str, Any], pairs: bool = False) -> str:
     """Gives the closing lines: a table of scores, where things are, and how to load the model.
 
     Args:
         folder: Of the run, or of the runs of several seeds.
         model: The model's folder.
         metrics: What metrics.json or seeds.json says.
+        pairs: Whether the model labels pairs of texts.
     """
     if "seeds" in metrics:
         return _summary_of_seeds(folder, model, metrics)
@@ -35,7 +36,7 @@ def summary(folder: Path, model: Path, metrics: Mapping[str, Any]) -> str:
         f"{timing['train_seconds']:.0f} s of training, {timing['total_seconds']:.0f} s in all",
         f"report: {folder / 'report.html'}",
         f"model:  {model}",
-        f'use:    python -c "import textxfer; print(textxfer.pipeline({str(model)!r})({_example(metrics)}))"',
+        f'use:    python -c "import textxfer; print(textxfer.pipeline({str(model)!r})({_example(metrics, pairs)}))"',
     ]
     return "\n".join(lines)
 
@@ -54,5 +55,7 @@ def _summary_of_seeds(folder: Path, model: Path, metrics: Mapping[str, Any]) -> 
     return "\n".join([*lines, f"model:  {model} (best on validation)"])
 
 
-def _example(metrics: Mapping[str, Any]) -> str:
-    return "'your text'" if "per_label" in metrics else "question='...', context='...'"
+def _example(metrics: Mapping[str, Any], pairs: bool) -> str:
+    if "per_label" not in metrics:
+        return "question='...', context='...'"
+    return "{'text': 'your text', 'text_pair': 'its pair'}" if pairs else "'your text'"

@@ -16,7 +16,11 @@ def section(run: RunFiles) -> Section | None:
         blocks.append(Code("To run it again, in this folder", "python -m textxfer.run recipe.yaml name=again"))
     task = run.setting("task", "name")
     if task:
-        call = 'question="...", context="..."' if run.answers or task == "question_answering" else '"Your text."'
+        call = '"Your text."'
+        if run.answers or task == "question_answering":
+            call = 'question="...", context="..."'
+        elif run.setting("dataset", "text_pair"):
+            call = '{"text": "Your text.", "text_pair": "Its pair."}'
         code = f'import textxfer\n\nmodel = textxfer.pipeline("model")\nmodel({call})'
         blocks.append(Code("To use its model, in this folder", code))
     if run.recipe_text:

@@ -10,17 +10,26 @@ from textxfer.errors import DataError
 Row = dict[str, str]
 
 TEXT_FORM = "a str or {'text': ..., 'text_pair': ...}"
+PAIR_FORM = "{'text': ..., 'text_pair': ...} (the model labels pairs of texts)"
 QUESTION_FORM = "{'question': ..., 'context': ...}"
 MOST_ROWS = 1024
 MOST_CHARACTERS = 1 << 18
 
 
-def text_rows(texts: Any) -> Iterator[Row]:
+def text_rows(texts: Any, pairs: bool | None = None) -> Iterator[Row]:
     """Gives a row for each text or pair, as they come.
+
+    Args:
+        texts: One or many.
+        pairs: Whether the model labels pairs, and so takes no single texts.
 
     Raises:
         DataError: The input is no text and not many of them; or, at its place, one of them is none.
     """
+    if pairs:
+        for place, pair in enumerate(_items(texts, PAIR_FORM)):
+            yield _checked(pair, place, PAIR_FORM, ("text", "text_pair"))
+        return
     first: Row | None = None
     for place, text in enumerate(_items(texts, TEXT_FORM)):
         row = {"text": text} if isinstance(text, str) else text

@@ -18,14 +18,17 @@ class Page:
     Args:
         name: Of the model.
         gives: What it gives.
+        pairs: Whether it reads two texts each time.
         secured: Whether it wants a token.
     """
 
-    def __init__(self, name: str, gives: Literal["labels", "answers"], secured: bool) -> None:
+    def __init__(self, name: str, gives: Literal["labels", "answers"], *, pairs: bool, secured: bool) -> None:
         import textxfer
 
         source = PageSource(PAGE)
-        self._html = source.render("page.html", name=name, gives=gives, secured=secured, version=textxfer.__version__)
+        self._html = source.render(
+            "page.html", name=name, gives=gives, pairs=pairs, secured=secured, version=textxfer.__version__
+        )
         policy = (
             f"default-src 'none'; connect-src 'self'; style-src {hash_of(source.style)}; "
             f"script-src {hash_of(source.script)}; img-src data:; base-uri 'none'; form-action 'none'; "

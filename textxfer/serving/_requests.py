@@ -130,8 +130,8 @@ def _top_k(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         raise PydanticCustomError("top_k", 'must be a whole number from 1 on, null for all labels, or "set"') from None
 
 
-def text_request(limits: Limits) -> type[Request]:
-    """Makes the request of a model of labels."""
+def _texts(limits: Limits) -> Any:
+    """Makes the type of what a model of labels reads: texts, or pairs of them."""
     text_type = Annotated[str, Field(max_length=limits.characters)]
 
     class TextPair(Strict):
@@ -143,15 +143,53 @@ def text_request(limits: Limits) -> type[Request]:
     one = Annotated[text_type, Tag("=text")] | Annotated[TextPair, Tag("=one")]
     item = Annotated[one, _either("must be a text, or an object with text and text_pair")]
     many = Annotated[list[item], Field(min_length=1, max_length=limits.texts), Tag("=many")]
-    inputs = Annotated[one | many, _either("must be a text, an object with text and text_pair, or a list of these")]
+    form = _either("must be a text, an object with text and text_pair, or a list of these")
+    told = Field(description="a text, a pair of texts, or a list: all texts or all pairs")
+    return Annotated[Annotated[one | many, form], told]
+
+
+def _pairs(limits: Limits) -> Any:
+    """Makes the type of what a model reads that was trained on pairs of texts."""
+    text_type = Annotated[str, Field(max_length=limits.characters)]
+    why = "for the model labels pairs of texts"
+
+    class TextPair(Strict):
+        """Two texts that are read together."""
+
+        text: text_type
+        text_pair: text_type
+
+        @model_validator(mode="before")
+        @classmethod
+        def _is_pair(cls, value: Any) -> Any:
+            if not isinstance(value, dict) or value.get("text_pair") is None:
+                raise PydanticCustomError("pair", f"must be an object with text and text_pair, {why}")
+            return value
+
+    many = Annotated[list[TextPair], Field(min_length=1, max_length=limits.texts), Tag("=many")]
+    form = _either(f"must be an object with text and text_pair, or a list of these, {why}")
+    told = Field(description="a pair of texts, or a list of them")
+    return Annotated[Annotated[Annotated[TextPair, Tag("=one")] | many, form], told]
+
+
+def text_request(limits: Limits, pairs: bool | None = None) -> type[Request]:
+    """Makes the request of a model of labels.
+
+    Args:
+        limits: What it takes.
+        pairs: Whether the model labels pairs, and so takes no single texts.
+    """
+    inputs = _pairs(limits) if pairs else _texts(limits)
+    one: JsonDict = {"text": "Who came?", "text_pair": "Nobody came but Ann."}
+    example: JsonDict = {"texts": one} if pairs else {"texts": ["a delight", "rude"], "top_k": 2}
     top_k_type = Annotated[Annotated[int, Field(ge=1)] | Literal["set"] | None, WrapValidator(_top_k)]
 
     class TextsRequest(Request):
         """Texts to label, and how."""
 
-        model_config = ConfigDict(json_schema_extra={"examples": [{"texts": ["a delight", "rude"], "top_k": 2}]})
+        model_config = ConfigDict(json_schema_extra={"examples": [example]})
 
-        texts: inputs = Field(description="a text, a pair of texts, or a list: all texts or all pairs")
+        texts: inputs  # type: ignore[valid-type]
         top_k: top_k_type = Field(
             1, description='how many labels of each text, best first; null: all; "set": those that the model chooses'
         )
@@ -174,7 +212,8 @@ def text_request(limits: Limits) -> type[Request]:
             return self
 
         def rows(self) -> list[Row]:
-            texts = self.texts if isinstance(self.texts, list) else [self.texts]
+            given: Any = self.texts
+            texts = given if isinstance(given, list) else [given]
             return [{"text": each} if isinstance(each, str) else each.model_dump(exclude_none=True) for each in texts]
 
         def options(self) -> Options:

@@ -73,7 +73,7 @@ def create_app(
     app = FastAPI(
         title=f"textxfer: {name}",
         version=textxfer.__version__,
-        summary="Labels for texts." if isinstance(pipe, TextClassifier) else "Answers from contexts.",
+        summary=_summary(pipe),
         docs_url=None,  # those pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
@@ -86,9 +86,16 @@ def create_app(
     app.add_exception_handler(Exception, _broken)
     _add_predict(app, pipe, limits, secured=token is not None)
     _add_watching(app, secured=token is not None)
-    page = Page(name, "labels" if isinstance(pipe, TextClassifier) else "answers", token is not None)
+    labels, pairs = isinstance(pipe, TextClassifier), isinstance(pipe, TextClassifier) and bool(pipe.pairs)
+    page = Page(name, "labels" if labels else "answers", pairs=pairs, secured=token is not None)
     app.add_api_route("/", page.response, include_in_schema=False)
     return app
+
+
+def _summary(pipe: TextClassifier | QuestionAnswerer) -> str:
+    if isinstance(pipe, QuestionAnswerer):
+        return "Answers from contexts."
+    return "Labels for pairs of texts." if pipe.pairs else "Labels for texts."
 
 
 def _predict(pipe: TextClassifier | QuestionAnswerer) -> Any:
@@ -111,9 +118,12 @@ def _answers(model: Any, *statuses: int, secured: bool = False) -> dict[str, Any
 
 
 def _add_predict(app: FastAPI, pipe: TextClassifier | QuestionAnswerer, limits: Limits, secured: bool) -> None:
-    classifies = isinstance(pipe, TextClassifier)
-    request_type = (_requests.text_request if classifies else _requests.question_request)(limits)
-    response_type = _requests.LabelsResponse if classifies else _requests.AnswersResponse
+    request_type: Any
+    response_type: Any
+    if isinstance(pipe, TextClassifier):
+        request_type, response_type = _requests.text_request(limits, pipe.pairs), _requests.LabelsResponse
+    else:
+        request_type, response_type = _requests.question_request(limits), _requests.AnswersResponse
     app.state.fields = tuple(request_type.model_fields)
     batcher: Batcher = app.state.batcher
 

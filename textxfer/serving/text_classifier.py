@@ -31,11 +31,13 @@ class TextClassifier:
 
     Attributes:
         labels: Names in the order of their ids.
+        pairs: Whether it labels pairs of texts, and so takes no single ones; None where nothing tells.
     """
 
     def __init__(self, engine: Engine) -> None:
         assert engine.labels is not None
         self.labels = engine.labels.names
+        self.pairs = engine.pairs
         self._engine = engine
 
     @overload
@@ -85,8 +87,9 @@ class TextClassifier:
 
         Args:
             texts: A text, a pair {"text": ..., "text_pair": ...}, or many of them: a list, a column, a
-                `datasets.Dataset` or pandas DataFrame whose columns have these names. An iterator (a generator, an open
-                file) is a stream: results come one by one, in bounded memory; up to 1,024 texts are read ahead.
+                `datasets.Dataset` or pandas DataFrame whose columns have these names. A model that was trained on
+                pairs takes pairs alone. An iterator (a generator, an open file) is a stream: results come one by one,
+                in bounded memory; up to 1,024 texts are read ahead.
             top_k: How many labels, best first; None gives all. "set" gives the labels that the model says a text has:
                 with several labels a text those that reach their thresholds, none perhaps; else the best one.
             min_confidence: From 0 to 1. Where the best label is less probable, "label" is None and "score" its
@@ -100,7 +103,7 @@ class TextClassifier:
             `top_k=1`, and one list each with any other `top_k` and with `coverage`. For a stream an iterator of these.
 
         Raises:
-            DataError: A text is no text; of a stream, when it is its turn.
+            DataError: A text is no text, or no pair where the model labels pairs; of a stream, when it is its turn.
             CheckpointError: The model cannot promise this coverage.
         """
         if top_k not in (None, "set") and (not isinstance(top_k, int) or top_k < 1):
@@ -113,12 +116,12 @@ class TextClassifier:
             return self._found(rows, top_k, min_confidence, least) if rows else []
 
         if isinstance(texts, (str, Mapping)):
-            return find(list(text_rows([texts])))[0]
+            return find(list(text_rows([texts], self.pairs)))[0]
         flat = top_k == 1 and coverage is None
         if isinstance(texts, Iterator):
-            stream = (each for piece in pieces(text_rows(texts)) for each in find(piece))
+            stream = (each for piece in pieces(text_rows(texts, self.pairs)) for each in find(piece))
             return (each[0] for each in stream) if flat else stream
-        found = find(list(text_rows(texts)))
+        found = find(list(text_rows(texts, self.pairs)))
         return [each[0] for each in found] if flat else found
 
     def evaluate(

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from tests.unit.report.dom import Page
+from tests.unit.report.made import write_json
 from textxfer.report.closing import summary
 
 
@@ -20,6 +26,25 @@ def test_a_summary_has_a_dash_where_a_split_lacks_a_metric() -> None:
     assert re.search(r"^no_answer_exact_match +1\.0000 +-$", text, re.MULTILINE)
     assert "best step 3 of 4; 61 s of training, 75 s in all" in text
     assert "question='...', context='...'" in text
+
+
+def test_a_model_of_pairs_is_shown_a_pair() -> None:
+    timing = {"train_seconds": 1.0, "total_seconds": 1.0}
+    metrics = {"per_label": {}, "num_examples": {"train": 8}, "best_step": 3, "steps": 4, "timing": timing}
+    for pairs, call in (True, "({'text': 'your text', 'text_pair': 'its pair'}))\""), (False, "('your text'))\""):
+        assert summary(Path("runs/a"), Path("runs/a/model"), metrics, pairs).endswith(call)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "call"),
+    [({"text_pair": "b"}, 'model({"text": "Your text.", "text_pair": "Its pair."})'), ({}, 'model("Your text.")')],
+)
+def test_the_report_shows_how_its_model_is_called(
+    dataset: dict[str, str], call: str, report: Callable[[Path], Page], tmp_path: Path
+) -> None:
+    write_json(tmp_path, "metrics.json", {"format": 1, "test": {"accuracy": 0.8}})
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"dataset": dataset, "task": {"name": "topic"}}))
+    assert call in report(tmp_path).words("origin")
 
 
 def test_the_summary_of_seeds_says_where_the_page_is() -> None:

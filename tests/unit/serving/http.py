@@ -27,6 +27,7 @@ class Marker(TextClassifier):
 
     def __init__(self) -> None:
         self.labels = ("long", "short")
+        self.pairs = None
         self.gate = threading.Event()
         self.gate.set()
         self.calls: list[tuple[list[str], dict[str, Any]]] = []

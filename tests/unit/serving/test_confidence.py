@@ -114,18 +114,19 @@ def test_coverage_and_top_k_do_not_go_together(noted: Any) -> None:
 
 
 def test_label_set_of_the_saved_thresholds(noted: Any, tags: Any) -> None:
-    every = tags(TEXTS, top_k=None)
-    assert [[one for one in each if one["score"] >= 0.5] for each in every] == tags(TEXTS, top_k="set")
+    pairs = [{"text": text, "text_pair": "the cast was fine"} for text in TEXTS]
+    every = tags(pairs, top_k=None)
+    assert [[one for one in each if one["score"] >= 0.5] for each in every] == tags(pairs, top_k="set")
     shares = sorted(one["score"] for each in every for one in each)
     below, above = max(pairwise(shares), key=lambda pair: pair[1] - pair[0])  # of blank texts some are all but alike
     cut = (below + above) / 2
     low, high = noted("topic", thresholds=[cut] * 3), noted("topic", thresholds=[0.0, 1.0, 1.0])
-    assert close(low(TEXTS, top_k="set"), [[one for one in each if one["score"] >= cut] for each in every])
-    assert [[one["label"] for one in each] for each in high(TEXTS, top_k="set")] == [["food"]] * len(TEXTS)
-    assert close(high(TEXTS, top_k=None), every), "thresholds decide; probabilities stay"
+    assert close(low(pairs, top_k="set"), [[one for one in each if one["score"] >= cut] for each in every])
+    assert [[one["label"] for one in each] for each in high(pairs, top_k="set")] == [["food"]] * len(pairs)
+    assert close(high(pairs, top_k=None), every), "thresholds decide; probabilities stay"
     nothing = noted("topic", thresholds=[1.0] * 3)
-    assert nothing(TEXTS[0], top_k="set") == []
-    assert nothing(TEXTS, top_k="set") == [[]] * len(TEXTS)
+    assert nothing(pairs[0], top_k="set") == []
+    assert nothing(pairs, top_k="set") == [[]] * len(pairs)
 
 
 def test_set_of_a_model_with_one_label_a_text_is_that_label(classify: Any) -> None:

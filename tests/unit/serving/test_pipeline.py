@@ -144,6 +144,28 @@ def test_label_sets_have_a_probability_for_each_label(tags: Any) -> None:
     assert abs(sum(shares) - 1) > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("texts", "given"),
+    [
+        ("x", "'x'"),
+        (["x"], "'x'"),
+        ({"text": "x"}, "{'text': 'x'}"),
+        ([{"text": "x", "text_pair": None}], "{'text': 'x', 'text_pair': None}"),
+        (iter(["x"]), "'x'"),
+    ],
+)
+def test_a_model_of_pairs_takes_no_single_texts(texts: Any, given: str, tags: Any) -> None:
+    with pytest.raises(DataError) as error:
+        list(tags(texts))
+    form = "{'text': ..., 'text_pair': ...} (the model labels pairs of texts)"
+    assert str(error.value) == f"input 0 must be {form}, not {given}"
+
+
+def test_a_pipeline_says_whether_it_labels_pairs(tags: Any, classify: Any, stock: Any) -> None:
+    assert (tags.pairs, classify.pairs) == (True, False)
+    assert textxfer.pipeline(stock("bert", "AutoModelForSequenceClassification")).pairs is None  # type: ignore[union-attr]
+
+
 # --- wrong input
 
 

@@ -19,7 +19,7 @@ from tests.trained import questions
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
 from tests.unit.serving.conftest import TEXTS, close
-from tests.unit.serving.http import Marker, Served, request, run_async, served, until
+from tests.unit.serving.http import Marker, Served, request, run_async, served, told, until
 from textxfer.serving._limits import Limits
 
 PAIRS = [{name: row[name] for name in ("question", "context")} for row in questions()]
@@ -60,6 +60,38 @@ def test_one_text_is_a_list_of_one(texts_server: tuple[Served, Any]) -> None:
     pairs = [{"text": "the film", "text_pair": text} for text in TEXTS]
     found = running.predict(pairs, top_k=None).json()["predictions"]
     assert close([each["labels"] for each in found], pipe(pairs, top_k=None))
+
+
+def test_a_model_of_pairs_takes_pairs_and_says_so(tags: Any) -> None:
+    pair = {"text": "the film", "text_pair": "a delight"}
+    with served(tags) as running:
+        for texts in (pair, [pair, pair | {"text_pair": ""}]):
+            found = running.predict(texts, top_k=None).json()["predictions"]
+            expected = tags(texts if isinstance(texts, list) else [texts], top_k=None)
+            assert close([each["labels"] for each in found], expected)
+        form = "must be an object with text and text_pair"
+        why = "for the model labels pairs of texts"
+        for texts, where in (
+            ({"text": "x"}, "texts"),
+            ([pair, {"text": "x", "text_pair": None}], "texts[1]"),
+            (
+                [pair, "x"],
+                "texts[1]",
+            ),
+        ):
+            assert told(running.predict(texts)) == (422, [f"{where}: {form}, {why}"])
+        assert told(running.predict("x")) == (422, [f"texts: {form}, or a list of these, {why}"])
+        assert told(running.predict({"text_pair": "x"})) == (422, ["texts.text: is missing"])
+        api = running.client.get("/openapi.json").json()
+        assert api["info"]["summary"] == "Labels for pairs of texts."
+        schemas = api["components"]["schemas"]
+        assert schemas["TextPair"]["required"] == ["text", "text_pair"]
+        [example] = schemas["TextsRequest"]["examples"]
+        assert running.client.post("/predict", json=example).status_code == 200
+        page = running.client.get("/").text
+        assert "First text" in page
+        assert "Add a second text" not in page
+        assert page.count('id="text_pair"') == 1
 
 
 def test_answers_are_those_of_the_pipeline(answers_server: tuple[Served, Any]) -> None:

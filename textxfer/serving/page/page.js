@@ -5,7 +5,7 @@
 const find = (id) => document.getElementById(id);
 const form = find("form"), button = find("ask"), told = find("told"), warning = find("alert"), found = find("found");
 const FIRST = 8;
-const labels = document.body.dataset.gives === "labels";
+const labels = document.body.dataset.gives === "labels", pairs = "pairs" in document.body.dataset;
 let current = null;
 
 function make(name, className, text) {
@@ -43,7 +43,7 @@ function asked() {
 }
 
 function missing() {
-  for (const id of labels ? ["text"] : ["question", "context"]) {
+  for (const id of labels ? ["text", ...(pairs ? ["text_pair"] : [])] : ["question", "context"]) {
     if (find(id).value.trim() === "") return find(id);
   }
   return null;
