@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from textxfer.training.network import Network
     from textxfer.training.prepare import Prepared
 
-PENALTY_AFTER_CONTRAST = 0.01
-"""Inverse penalty of a probe on a backbone that has seen all of its rows, of which none can be held back to choose."""
+PENALTY_AFTER_CONTRAST = 0.08
+"""Inverse penalty, for a row a label, of a probe on a backbone that has seen all of its rows: none can be held back to
+choose it. The backbone tells those apart however many they are, so that they say nothing of how sure to be: of twice as
+many each counts half."""
 MOST_ROWS = 20_000
 """Training rows that a probe is fitted on, where steps follow; the time stays below that of an epoch."""
 MOST_ROWS_ALONE = 200_000
@@ -129,7 +131,8 @@ def _fit_head(
                 "can be learnt from it; try train.precision: fp32"
             )
         return "the head starts at random: what the backbone makes of some training rows is not a finite number"
-    penalty = PENALTY_AFTER_CONTRAST if prepared.recipe.small_data.road == "contrastive" else None
+    contrasted = prepared.recipe.small_data.road == "contrastive"
+    penalty = PENALTY_AFTER_CONTRAST * len(labels) / len(chosen) if contrasted else None
 
     def fit() -> Probe:
         return probe_of(prepared, features, chosen, labels, inverse_penalty=penalty, between=between)
@@ -142,8 +145,7 @@ def _fit_head(
     how = f"{rows} training rows, inverse penalty {probe.inverse_penalty:g}"
     note = f"the head starts from a probe ({how}, {time.monotonic() - began:.1f} s){ended}"
     if prepared.plan.steps == 0:
-        is_frozen = prepared.recipe.small_data.road != "contrastive"
-        why = "the backbone is frozen: that" if is_frozen else "that"
+        why = "that" if contrasted else "the backbone is frozen: that"
         hint = " (`head.start: random` takes steps)" if prepared.recipe.small_data.road == "off" else ""
         note += f"; {why} is the answer, and no step is taken{hint}"
     return note

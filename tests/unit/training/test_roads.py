@@ -224,6 +224,16 @@ def test_the_rate_of_a_contrastive_start_follows_what_a_probe_lacks(
     assert_same_model(named.folder, result.folder)
 
 
+@pytest.mark.parametrize("count", [16, 28])
+def test_a_probe_after_a_contrastive_start_is_as_sure_with_many_rows_as_with_few(
+    count: int, untouched: Untouched
+) -> None:
+    watcher, few = Watcher(), {"road": "contrastive", "steps": 2, "learning_rate": 1e-3}
+    run_recipe(untouched(small_data=few, head="mean"), splits={"train": rows(count)}, observers=[watcher])
+    penalty = 0.08 / (count / 2)
+    assert any(f"({count} training rows, inverse penalty {penalty:g}, " in note for note in watcher.notes)
+
+
 @pytest.mark.parametrize(("merge", "heads"), [(True, ["mean", "native"]), (False, [])])
 def test_updates_of_low_rank_on_a_road_whose_head_is_open(merge: bool, heads: list[str], untouched: Untouched) -> None:
     """An adapter that is kept goes with the native head only."""
