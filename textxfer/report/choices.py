@@ -48,7 +48,11 @@ def _readings(probed: Sequence[Mapping[str, Any]], road: Mapping[str, Any] | Non
             f"Chosen by linear probes on {rows:,} training rows, cross-validated, before any step; they foretell what "
             "training comes to roughly, not surely."
         )
-    if road and {each["road"] for each in road["scores"]} == {"probe"}:
+    if road and [each["road"] for each in road["scores"]] == ["probe"]:
+        gentle = "; the less it lacks, the less the contrastive start moves the backbone"
+        gentle = gentle if road["road"] == "contrastive" else ""
+        yield f"A probe was cross-validated on {count(road['rows'])} training rows{gentle}."
+    elif road and {each["road"] for each in road["scores"]} == {"probe"}:
         yield (
             f"The heads were compared by probes, cross-validated on {count(road['rows'])} training rows; the first "
             "within one standard error of the best was taken. No roads were compared."

@@ -124,7 +124,7 @@ class Choices:
             return prepared
         road = self._settled(
             self.known.road,
-            "small_data: compares what there is to choose from by cross-validation",
+            "small_data: settles what is left open by cross-validation",
             lambda: choose_road(prepared, self.accelerator()),
             together=True,
         )

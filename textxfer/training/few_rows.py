@@ -123,14 +123,19 @@ def on_road(recipe: Recipe, road: str, head: str, rows: int, lacking: float = 1.
         return _with(recipe, small_data={"road": road}, freeze={"layers": "all"}, train={"layer_decay": 1.0})
     if road == "contrastive":
         steps = few.steps or min(max(-(-rows * VIEWS // (GROUPS * TEXTS)), LEAST_STEPS), MOST_STEPS)
-        assert recipe.train.learning_rate != "auto", "it is settled before"
-        rate = few.learning_rate or float(f"{recipe.train.learning_rate * share_of_rate(lacking):.2g}")
+        rate = few.learning_rate or _part_of_rate(recipe, lacking)
         return _with(recipe, small_data={"road": road, "steps": steps, "learning_rate": rate})
     train: dict[str, Any] = {}
     if "epochs" not in recipe.train.model_fields_set:
         steps_per_epoch = -(-rows // recipe.train.batch_size)
         train = {"epochs": max(recipe.train.epochs, -(-STEPS_OF_TUNING // steps_per_epoch))}
     return _with(recipe, small_data={"road": road}, train=train)
+
+
+def _part_of_rate(recipe: Recipe, lacking: float) -> float:
+    rate, share = recipe.train.learning_rate, share_of_rate(lacking)
+    assert rate != "auto", "it is settled before"
+    return rate if share == 1 else float(f"{rate * share:.2g}")
 
 
 def share_of_rate(lacking: float) -> float:

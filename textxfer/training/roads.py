@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from textxfer.evaluation.probing import MOST_ROWS, stratified_sample
 from textxfer.training.few_rows import heads, roads, share_of_rate
 from textxfer.training.prepare import Prepared
-from textxfer.training.trials import LEAST_JUDGED, RoadScore, Trials, parts_to_judge
+from textxfer.training.trials import LEAST_JUDGED, RoadScore, Trials, part_of, parts_to_judge
 
 if TYPE_CHECKING:
+    import numpy as np
     from accelerate import Accelerator
 
     from textxfer.recipe.schema import Recipe
@@ -69,24 +71,32 @@ def choose_road(prepared: Prepared, accelerator: Accelerator) -> Road:
 
     Probes choose the head. Where there are 100 rows, every road is carried out with it on some parts of them, as the
     run would carry it out on all, and judged on the other part. With fewer the contrastive start is taken, unless no
-    two rows have one label. A road whose training would cost too much is left out.
+    two rows have one label; how far it goes follows what the probe lacks. A road whose training would cost too much is
+    left out. Where the road is named, there may be many rows: a sample of them tells enough.
 
     Args:
-        prepared: The run, its road open, or its head.
+        prepared: The run, its road open, or its head, or the rate of its contrastive start.
         accelerator: Of the run.
 
     Raises:
         CheckpointError: The weights cannot be loaded.
     """
-    began, encoded = time.monotonic(), prepared.encoded["train"]
-    assert encoded.targets is not None
-    tried = Trials(prepared, accelerator, parts_to_judge(encoded.targets))
+    began, rows = time.monotonic(), len(prepared.encoded["train"])
+    if len(roads(prepared.recipe)) == 1 and rows > MOST_ROWS:
+        prepared = part_of(prepared, stratified_sample(_targets(prepared).tolist(), MOST_ROWS))
+    tried = Trials(prepared, accelerator, parts_to_judge(_targets(prepared)))
     head, road, reasons = _choose(tried)
     reasons += [*_gently(prepared.recipe, road, tried.lacking(head)), *tried.left_out]
     sentence = "; ".join(reasons) or "the recipe names them"
     labels, seconds = len(prepared.rows.labels or ()), round(time.monotonic() - began, 3)
     scores, judged = tuple(tried.scores()), tried.judged
-    return Road(head, road, sentence, scores, judged, len(encoded), labels, seconds, tried.lacking(head))
+    return Road(head, road, sentence, scores, judged, rows, labels, seconds, tried.lacking(head))
+
+
+def _targets(prepared: Prepared) -> np.ndarray:
+    targets = prepared.encoded["train"].targets
+    assert targets is not None
+    return targets
 
 
 def _gently(recipe: Recipe, road: str, lacking: float) -> Iterator[str]:

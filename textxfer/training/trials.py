@@ -25,6 +25,7 @@ from textxfer.training.assemble import Training, assemble
 from textxfer.training.few_rows import GROUPS, TEXTS, on_road
 from textxfer.training.head_probe import head_inputs, probe_of
 from textxfer.training.prepare import Prepared, head_of, planned_anew
+from textxfer.training.processes import on_main
 from textxfer.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ class Trials:
         began, prepared = time.monotonic(), self._on(head, road)
         settled = road == "probe" and prepared.plan.steps == 0  # a head with hidden layers trains them on that road
         try:
-            self.right[head, road] = self._probed(prepared) if settled else self._trained(prepared)
+            hits = self._probed(prepared) if settled else self._trained(prepared)
+            self.right[head, road] = on_main(self.accelerator, lambda: hits)  # one rate and one choice for all
         except TrainingDiverged as error:
             self.left_out.append(f"{road} with the head {head} was left out ({error.lines[0]})")
         finally:
@@ -198,7 +200,7 @@ class Trials:
         assert encoded.targets is not None
         right = np.zeros(len(self.part), dtype=bool)
         for unseen in self._held_out():
-            some = _part_of(prepared, np.flatnonzero(~unseen))
+            some = part_of(prepared, np.flatnonzero(~unseen))
             training = assemble(some, self.accelerator)
             fit(training.start(True).stepper, some.plan, Progress())
             held_out, _ = encoded.of_rows(np.flatnonzero(unseen))
@@ -225,8 +227,8 @@ def _foretold(training: Training, prepared: Prepared, encoded: Encoded, accelera
     return found
 
 
-def _part_of(prepared: Prepared, rows: np.ndarray) -> Prepared:
-    """Gives a run that has some of the training rows, and no other splits."""
+def part_of(prepared: Prepared, rows: np.ndarray) -> Prepared:
+    """Gives a run that has some of the training rows (by their places), and no other splits."""
     whole, labels = prepared.rows, prepared.rows.labels
     encoded, _ = prepared.encoded["train"].of_rows(rows)
     assert labels is not None

@@ -69,6 +69,10 @@ def test_heads_that_were_compared_are_no_roads(report: Report, tmp_path: Path) -
     assert "The heads were compared by probes, cross-validated on 100 training rows" in words
     assert "No roads were compared." in words
     assert "carried out" not in words
+    write_json(tmp_path, "choices.json", {"road": ROAD | {"scores": probes[:1]}})
+    words = report(tmp_path).words("choices")
+    assert "A probe was cross-validated on 100 training rows; the less it lacks, the less" in words
+    assert "compared" not in words
 
 
 def test_one_of_both_and_none(report: Report, tmp_path: Path) -> None:

@@ -84,6 +84,17 @@ def test_fewer_rows_than_tell_roads_apart_go_the_usual_one(
     assert "28 rows do not tell roads apart" in found.sentence
 
 
+def test_of_many_rows_a_sample_tells_the_head_and_the_rate_of_a_road_that_is_named(
+    untouched: Untouched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roads, "MOST_ROWS", 20)
+    run = prepared(untouched(small_data="contrastive"))
+    found = choose_road(run, make_accelerator("fp32"))
+    assert (found.rows, found.of) == (20, 28)
+    assert found.lacking < 1
+    assert choose_road(prepared(untouched(small_data="auto")), make_accelerator("fp32")).rows == 28
+
+
 def test_a_comparison_is_a_function_of_rows_and_seed(untouched: Untouched) -> None:
     def chosen() -> dict[str, Any]:
         found = choose_road(prepared(untouched()), make_accelerator("fp32")).to_dict()
@@ -163,7 +174,7 @@ def test_an_untouched_recipe_takes_a_road_and_says_why(untouched: Untouched) -> 
     result = run_recipe(untouched(), splits=splits(), observers=[watcher])
     chosen = told(result.folder)
     notes = "\n".join(watcher.notes)
-    assert "small_data: compares what there is to choose from by cross-validation" in notes
+    assert "small_data: settles what is left open by cross-validation" in notes
     assert "cross-validation on 28 of 28 training rows, accuracy by head and road:  mean probe: " in notes
     assert f"small_data: {chosen['road']}, with the head {chosen['head']}: {chosen['sentence']}" in notes
     resolved = load_recipe(result.folder / "recipe.yaml", rows_given=True)
