@@ -17,6 +17,7 @@ FLOORS = {
     "records": 0,
     "command_line": 0,
     "one_file_page": 0,
+    "disk": 0,
     "sources": 1,
     "heads": 1,
     "metrics": 1,

@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Prints scores, differences, verdicts and rows; raises all that stands in the way at once."""
     from textxfer.commands._judged_runs import read_runs, seed_folders
+    from textxfer.disk import write_pieces
     from textxfer.evaluation.compare import compare
-    from textxfer.training.disk import write_pieces
 
     comparison = compare(read_runs(seed_folders(arguments.runs)), arguments.metric, rows=arguments.rows)
     if arguments.json is not None:

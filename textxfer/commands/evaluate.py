@@ -43,9 +43,9 @@ def execute(arguments: argparse.Namespace) -> int:
     _check_folder(folder, arguments.overwrite)
     options = model_options(arguments)
     columns = {name: given for name in COLUMNS if (given := getattr(arguments, name)) is not None}
+    from textxfer.disk import whole_folder, write_pieces
     from textxfer.report.html import write_report
     from textxfer.serving.assess import assess
-    from textxfer.training.disk import whole_folder, write_pieces
 
     metrics = [name.strip() for name in arguments.metrics.split(",")] if arguments.metrics else None
     try:

@@ -15,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Writes into the folder and prints the paths of what was written."""
+    from textxfer.disk import write_pieces
     from textxfer.publishing.model_card import README, model_card
     from textxfer.report.html import write_report
-    from textxfer.training.disk import write_pieces
 
     run = Path(arguments.run)
     print(write_report(run))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textxfer.disk import replace_folder
 from textxfer.errors import OutputError
 from textxfer.modeling.quiet import quiet_transformers
 
@@ -65,13 +66,3 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{folder}: the model cannot be saved: {reason}") from error
-
-
-def replace_folder(new: Path, place: Path) -> None:
-    """Renames a folder to its place; what stood there is deleted afterwards."""
-    old = place.with_name(f".{place.name}.old")
-    if place.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        place.rename(old)
-    new.rename(place)
-    shutil.rmtree(old, ignore_errors=True)

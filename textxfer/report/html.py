@@ -66,7 +66,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         OutputError: The folder holds no finished run, or cannot be written.
     """
-    from textxfer.training.disk import write_pieces
+    from textxfer.disk import write_pieces
 
     path = Path(folder) / REPORT
     write_pieces(path, [render(Path(folder))])

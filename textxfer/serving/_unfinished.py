@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from textxfer.disk import reason, write_pieces
 from textxfer.errors import OutputError
 from textxfer.serving._outputs import discard_parts, parts_folder
-from textxfer.training.disk import reason, write_pieces
 
 FORMAT = 1
 ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}

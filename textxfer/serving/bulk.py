@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+from textxfer.disk import reason
 from textxfer.errors import DataError, Interrupted, OutputError, TextxferError, shortened
 from textxfer.serving._known_model import known_model
 from textxfer.serving._outputs import Csv, JsonLines, LinesFile, LinesStream, Output, ParquetParts, Record
@@ -20,7 +21,6 @@ from textxfer.serving._results import Results, Wanted
 from textxfer.serving._unfinished import Done, Unfinished
 from textxfer.serving.engine import Engine
 from textxfer.sources.streams import Row, Stream, open_stream
-from textxfer.training.disk import reason
 
 if TYPE_CHECKING:
     import torch

@@ -13,6 +13,7 @@ from typing import Any
 
 from textxfer.data.batching import collate, padded, sorted_batches
 from textxfer.data.tokenizer import PlainTokenizer
+from textxfer.disk import whole_folder
 from textxfer.errors import CheckpointError, MissingExtra, OutputError
 from textxfer.modeling.checkpoint import WEIGHTS, Checkpoint, first_line, open_checkpoint
 from textxfer.modeling.quiet import quiet_transformers
@@ -24,7 +25,6 @@ from textxfer.serving._graph import ROUNDINGS, quantise_graph, write_graph
 from textxfer.serving.engine import Engine, load_engine, open_engine
 from textxfer.serving.onnx_backend import CONFIG, GRAPH, INSIDE, OnnxBackend, noted_tokenizer
 from textxfer.serving.torch_backend import TorchBackend, saved_model
-from textxfer.training.disk import whole_folder
 
 LARGEST_DIFFERENCE = 1e-4
 """Between a logit of torch and one of ONNX Runtime; and 1e-5 of the logit, which is what fp32 leaves of large ones."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from textxfer.disk import reason, write_pieces
 from textxfer.errors import OutputError
 from textxfer.modeling.freezing import Frozen
 from textxfer.records import Scores
-from textxfer.training.disk import reason, write_pieces
 
 ESTIMATE_AFTER = 10
 """Steps after which the time left is told where no bar shows it."""

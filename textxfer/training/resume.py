@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textxfer.disk import flush_folder, reason
 from textxfer.errors import OutputError
-from textxfer.training.disk import flush_folder, reason
 from textxfer.training.progress import Progress
 
 if TYPE_CHECKING:

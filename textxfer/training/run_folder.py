@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from textxfer.disk import discard, flush_folder, reason, write_pieces
 from textxfer.errors import OutputError
 from textxfer.recipe.writing import to_yaml
-from textxfer.training.disk import discard, flush_folder, reason, write_pieces
 
 RECIPE = "recipe.yaml"
 METRICS = "metrics.json"

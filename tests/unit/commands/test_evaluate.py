@@ -336,7 +336,7 @@ def test_an_old_evaluation_stays_until_the_new_one_is_whole(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from textxfer.training import disk
+    from textxfer import disk
 
     write = disk.write_pieces
     out = tmp_path / "results" / "out"

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from textxfer.errors import OutputError
-from textxfer.modeling.saving import replace_folder
 
 
 def write_pieces(place: Path, pieces: Iterable[str]) -> None:
@@ -56,6 +55,16 @@ def whole_folder(place: Path) -> Iterator[Path]:
             replace_folder(made, there)
     except OSError as error:
         raise OutputError(f"{place}: cannot be written: {reason(error)}") from error
+
+
+def replace_folder(new: Path, place: Path) -> None:
+    """Renames a folder to its place; what stood there is deleted afterwards."""
+    old = place.with_name(f".{place.name}.old")
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def flush_folder(folder: Path) -> None:
