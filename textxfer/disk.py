@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from textxfer.errors import OutputError
+from textxfer.errors import OutputError, TextxferError
 
 
 def write_pieces(place: Path, pieces: Iterable[str]) -> None:
@@ -31,11 +30,23 @@ def write_pieces(place: Path, pieces: Iterable[str]) -> None:
         raise OutputError(f"{place}: cannot be written: {reason(error)}") from error
 
 
+def write_plainly(path: Path, pieces: Iterable[str]) -> None:
+    """Writes a text file into a folder that is not in its place yet; `whole_folder` flushes it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(pieces)
+
+
 @contextlib.contextmanager
 def whole_folder(place: Path) -> Iterator[Path]:
-    """Gives an empty folder on the same disk, which takes its place once all is written; until then an old one stays.
+    """Gives an empty folder of the same name, which takes its place once all is written; until then an old one stays.
 
-    Where something is raised before that, nothing is left of it.
+    It lies in a hidden folder beside its place, and what is in it is flushed to disk before it goes there. Where
+    something is raised before that, nothing is left of it; what a killed process has left goes with the next. Only what
+    writes belongs in the `with`: an OSError there says that the place cannot be written.
 
     Args:
         place: Where it is to stand; a link is followed.
@@ -44,26 +55,62 @@ def whole_folder(place: Path) -> Iterator[Path]:
         OutputError: It cannot be written.
     """
     there = place.resolve()
-    near = next(parent for parent in there.parents if parent.exists())
+    hidden = there.with_name(f".{there.name}.new")
+    made = hidden / there.name
+    missing: list[Path] = []
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{there.name}-", dir=near) as temporary:
-            made = Path(temporary) / there.name
-            made.mkdir()
+        try:
+            missing += [parent for parent in there.parents if not parent.exists()]
+            shutil.rmtree(hidden, ignore_errors=True)
+            made.mkdir(parents=True)
             yield made
             flush_folder(made)
-            there.parent.mkdir(parents=True, exist_ok=True)
             replace_folder(made, there)
-    except OSError as error:
-        raise OutputError(f"{place}: cannot be written: {reason(error)}") from error
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+            with contextlib.suppress(OSError):  # they hold something, as they should
+                for parent in missing:
+                    parent.rmdir()
+    except TextxferError as error:
+        error.reword(*(line.replace(str(made), str(place)) for line in error.lines))
+        raise
+    except Exception as error:
+        if not is_of_the_disk(error):
+            raise
+        why = reason(error).replace(str(made), str(place))
+        raise OutputError(f"{place}: cannot be written: {why}") from error
+
+
+def check_place(place: Path) -> None:
+    """Makes sure that `whole_folder` can put a folder at a place, as far as that can be told before it is made.
+
+    Raises:
+        OutputError: It is the working folder or holds that, is the root of a disk, or cannot be written.
+    """
+    there = place.resolve()
+    if Path.cwd().is_relative_to(there):
+        raise OutputError(f"{place}: the folder that you work in cannot be replaced; name another with -o")
+    if os.path.ismount(there):
+        raise OutputError(f"{place}: the root of a disk cannot be replaced; name a folder in it with -o")
+    near = next(parent for parent in there.parents if os.path.lexists(parent))
+    if not near.is_dir():
+        raise OutputError(f"{place}: cannot be written: {near} is not a folder")
+    if not os.access(near, os.W_OK | os.X_OK):
+        raise OutputError(f"{place}: cannot be written: {near} does not permit it")
 
 
 def replace_folder(new: Path, place: Path) -> None:
-    """Renames a folder to its place; what stood there is deleted afterwards."""
+    """Renames a folder to its place; what stood there is deleted afterwards, and stands again where that fails."""
     old = place.with_name(f".{place.name}.old")
-    if place.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        place.rename(old)
-    new.rename(place)
+    try:
+        if place.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            place.rename(old)
+        new.rename(place)
+    except BaseException:  # Ctrl-C too
+        if old.exists() and not place.exists():
+            old.rename(place)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -98,3 +145,8 @@ def discard(folder: Path) -> None:
 def reason(error: Exception) -> str:
     """Gives what went wrong in a few words: "No space left on device"."""
     return str(getattr(error, "strerror", None) or error)
+
+
+def is_of_the_disk(error: Exception) -> bool:
+    """Says whether an error is one of the file system; safetensors has its own way to say that the disk is full."""
+    return isinstance(error, OSError) or type(error).__name__ == "SafetensorError"

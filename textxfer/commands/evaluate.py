@@ -43,8 +43,8 @@ def execute(arguments: argparse.Namespace) -> int:
     _check_folder(folder, arguments.overwrite)
     options = model_options(arguments)
     columns = {name: given for name in COLUMNS if (given := getattr(arguments, name)) is not None}
-    from textxfer.disk import whole_folder, write_pieces
-    from textxfer.report.html import write_report
+    from textxfer.disk import whole_folder, write_plainly
+    from textxfer.report.html import REPORT, render
     from textxfer.serving.assess import assess
 
     metrics = [name.strip() for name in arguments.metrics.split(",")] if arguments.metrics else None
@@ -63,11 +63,11 @@ def execute(arguments: argparse.Namespace) -> int:
         raise DataError(*(FIELD.sub(_flag, line) for line in error.lines)) from error
     with whole_folder(folder) as made:
         lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in found.records)
-        write_pieces(made / "predictions.jsonl", lines)
-        write_pieces(made / "metrics.json", [json.dumps(found.metrics, indent=2, ensure_ascii=False) + "\n"])
-        report = folder / write_report(made).name
+        write_plainly(made / "predictions.jsonl", lines)
+        write_plainly(made / "metrics.json", [json.dumps(found.metrics, indent=2, ensure_ascii=False) + "\n"])
+        write_plainly(made / REPORT, [render(made)])
     if not arguments.quiet:
-        print(_table(found.metrics), f"report: {report}", sep="\n")
+        print(_table(found.metrics), f"report: {folder / REPORT}", sep="\n")
     return 0
 
 
@@ -79,12 +79,16 @@ def _flag(field: re.Match[str]) -> str:
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not folder.is_dir() or not (folder / "metrics.json").exists() or (folder / "model").exists():
-        raise OutputError(f"{folder}: is there, but is no evaluation; nothing of it is touched: name another with -o")
-    if not overwrite:
-        raise OutputError(f"{folder}: holds an evaluation; --overwrite replaces it, or name another with -o")
+    from textxfer.disk import check_place
+
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        if not folder.is_dir() or not (folder / "metrics.json").exists() or (folder / "model").exists():
+            raise OutputError(
+                f"{folder}: is there, but is no evaluation; nothing of it is touched: name another with -o"
+            )
+        if not overwrite:
+            raise OutputError(f"{folder}: holds an evaluation; --overwrite replaces it, or name another with -o")
+    check_place(folder)
 
 
 def _table(metrics: Mapping[str, Any]) -> str:

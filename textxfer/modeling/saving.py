@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textxfer.disk import replace_folder
-from textxfer.errors import OutputError
+from textxfer.disk import whole_folder
 from textxfer.modeling.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -18,8 +16,7 @@ if TYPE_CHECKING:
 def save_model(model: nn.Module, tokenizer: Any, folder: Path, settings: Mapping[str, Any]) -> None:
     """Writes config.json, model.safetensors and the tokenizer, and a head of textxfer's beside them, all or nothing.
 
-    The folder is written beside its place and then renamed, so that a full disk leaves an earlier save as it was. What
-    a save that was cut off has left beside it goes with the next.
+    See `whole_folder`: a full disk leaves an earlier save as it was.
 
     Args:
         model: A stock model, or a `Headed`.
@@ -46,23 +43,13 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path, settings: Mapping
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Fills a folder beside its place and renames it, so that it is whole or as it was.
+    """Fills a model's folder, so that it is whole or as it was.
 
     Raises:
         OutputError: It cannot be written.
     """
-    from safetensors import SafetensorError
-
-    temporary = folder.with_name(f".{folder.name}.new")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        write(temporary)
-        mode = temporary.stat().st_mode & 0o666
-        for file in temporary.glob("*.safetensors"):  # written readable for the owner alone
+    with whole_folder(folder) as made:
+        write(made)
+        mode = made.stat().st_mode & 0o666
+        for file in made.glob("*.safetensors"):  # written readable for the owner alone
             file.chmod(mode)
-        replace_folder(temporary, folder)
-    except (OSError, SafetensorError) as error:  # safetensors has its own way to say that the disk is full
-        shutil.rmtree(temporary, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{folder}: the model cannot be saved: {reason}") from error

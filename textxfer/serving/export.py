@@ -13,7 +13,7 @@ from typing import Any
 
 from textxfer.data.batching import collate, padded, sorted_batches
 from textxfer.data.tokenizer import PlainTokenizer
-from textxfer.disk import whole_folder
+from textxfer.disk import check_place, whole_folder
 from textxfer.errors import CheckpointError, MissingExtra, OutputError
 from textxfer.modeling.checkpoint import WEIGHTS, Checkpoint, first_line, open_checkpoint
 from textxfer.modeling.quiet import quiet_transformers
@@ -91,15 +91,15 @@ def export_onnx(
     check_packages()
     name = os.fspath(model)
     place = _place(name, folder, int8, overwrite)
+    checkpoint = open_checkpoint(name)
+    source = load_engine(checkpoint, device="cpu")
+    if is_written(checkpoint) and source.labels is None:
+        raise CheckpointError(
+            f"{name}: it writes its answers ({TEXT2TEXT}) token by token, and cannot be exported; train with the "
+            "native head for ONNX Runtime"
+        )
+    checked = rows_to_check(name, source, Path(data) if data is not None else None, columns)
     with whole_folder(place) as made:
-        checkpoint = open_checkpoint(name)
-        source = load_engine(checkpoint, device="cpu")
-        if is_written(checkpoint) and source.labels is None:
-            raise CheckpointError(
-                f"{name}: it writes its answers ({TEXT2TEXT}) token by token, and cannot be exported; train with the "
-                "native head for ONNX Runtime"
-            )
-        checked = rows_to_check(name, source, Path(data) if data is not None else None, columns)
         _write(source, checkpoint, made)
         difference = _largest_difference(source, _open(made), checked, name)
         expected = source.predict(checked.rows)
@@ -171,13 +171,15 @@ def _place(model: str, folder: str | os.PathLike[str] | None, int8: bool, overwr
     if folder is None and not Path(model).expanduser().is_dir():
         raise OutputError(f"{model}: is no folder that the exported model could go into; name one by -o")
     place = Path(folder) if folder is not None else Path(model).expanduser() / inside
-    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
-        return place
-    weights = any((place / file).exists() for file in WEIGHTS)
-    if not place.is_dir() or not (place / GRAPH).is_file() or weights:
-        raise OutputError(f"{place}: is there, but is no exported model; nothing of it is touched: name another by -o")
-    if not overwrite:
-        raise OutputError(f"{place}: holds an exported model; --overwrite replaces it, or name another by -o")
+    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        weights = any((place / file).exists() for file in WEIGHTS)
+        if not place.is_dir() or not (place / GRAPH).is_file() or weights:
+            raise OutputError(
+                f"{place}: is there, but is no exported model; nothing of it is touched: name another by -o"
+            )
+        if not overwrite:
+            raise OutputError(f"{place}: holds an exported model; --overwrite replaces it, or name another by -o")
+    check_place(place)
     return place
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textxfer.disk import flush_folder, reason
+from textxfer.disk import flush_folder, is_of_the_disk, reason
 from textxfer.errors import OutputError
 from textxfer.training.progress import Progress
 
@@ -110,7 +110,7 @@ def write_state(folder: Path, state: State) -> None:
         flush_folder(folder)
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if not isinstance(error, OSError) and "SafetensorError" not in type(error).__name__:
+        if not is_of_the_disk(error):
             raise
         raise OutputError(f"{folder}: the state of the run cannot be saved: {reason(error)}") from error
     _keep_only(folder, [path for _, path in [*older, (0, place)]][-KEPT:])

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from textxfer.disk import discard, flush_folder, reason, write_pieces
+from textxfer.disk import discard, reason, write_pieces
 from textxfer.errors import OutputError
 from textxfer.recipe.writing import to_yaml
 
@@ -137,8 +137,6 @@ class RunFolder:
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Marks the run as finished, and deletes what only an unfinished one needs."""
-        with contextlib.suppress(OSError):
-            flush_folder(self.path / "model")
         self.write_json(METRICS, metrics)
         self.tidy()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -327,33 +328,55 @@ def test_an_evaluation_is_replaced_only_when_told(
     assert "--overwrite replaces it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("what", ["report.html", "metrics.json"])
+@pytest.mark.parametrize("at", [1, 4])
 def test_an_old_evaluation_stays_until_the_new_one_is_whole(
-    what: str,
+    at: int,
     model: Path,
     rows: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from textxfer import disk
-
-    write = disk.write_pieces
     out = tmp_path / "results" / "out"
     command = ["evaluate", str(model), "--data", str(rows), "-o", str(out)]
     assert main(command) == 0
     old = {path.name: path.read_bytes() for path in out.iterdir()}
+    fsync, calls = os.fsync, []
 
-    def full(place: Path, pieces: Any) -> None:
-        if place.name == what:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(place, pieces)
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
 
-    monkeypatch.setattr(disk, "write_pieces", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert main([*command, "--overwrite"]) == 2
-    assert f"{out}: cannot be written: No space left on device" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"{out}: cannot be written: No space left on device\n"
     assert {path.name: path.read_bytes() for path in out.iterdir()} == old
     assert [path.name for path in out.parent.iterdir()] == ["out"], "nothing is left of the new one"
+
+
+def test_each_file_is_flushed_once(model: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    assert main(["evaluate", str(model), "--data", str(rows), "-o", str(tmp_path / "out")]) == 0
+    assert len(flushed) == len([tmp_path / "out", *(tmp_path / "out").iterdir()])
+
+
+def test_the_report_bears_the_name_of_its_folder(model: Path, rows: Path, tmp_path: Path) -> None:
+    assert main(["evaluate", str(model), "--data", str(rows), "-o", str(tmp_path / "shop-reviews")]) == 0
+    assert "<title>shop-reviews" in (tmp_path / "shop-reviews" / "report.html").read_text()
+
+
+def test_the_folder_that_one_works_in_is_not_replaced(
+    model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("textxfer.serving.assess.assess", None)  # it is told before anything is computed
+    assert main(["evaluate", str(model), "--data", str(rows), "-o", "."]) == 2
+    assert capsys.readouterr().err == ".: the folder that you work in cannot be replaced; name another with -o\n"
+    assert [path.name for path in tmp_path.iterdir() if path.name != "rows.csv"] == ["here"]
 
 
 def test_an_evaluation_that_a_link_leads_to_is_replaced_where_it_is(model: Path, rows: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from textxfer.errors import OutputError
 from textxfer.modeling.checkpoint import Checkpoint, open_checkpoint
-from textxfer.modeling.saving import replace_folder, save_model
+from textxfer.modeling.saving import save_model
 
 SETTINGS = {"task": "sentiment", "max_length": 24}
 
@@ -89,7 +89,7 @@ def test_full_disk_leaves_the_earlier_save(model_of: Any, opened: Checkpoint, be
     lines = done.stdout.splitlines()
     assert len(lines) == 2, done.stderr
     for line in lines:
-        assert line.startswith(f"{place}: the model cannot be saved: ")
+        assert line.startswith(f"{place}: cannot be written: ")
         assert "File too large" in line
     assert contents(place) == before
     assert [child.name for child in tmp_path.iterdir()] == ["model"]
@@ -99,15 +99,4 @@ def test_place_that_cannot_be_written(model_of: Any, opened: Checkpoint, tmp_pat
     (tmp_path / "file").touch()
     with pytest.raises(OutputError) as error:
         save_model(model_of("bert"), opened.tokenizer, tmp_path / "file" / "model", SETTINGS)
-    assert str(error.value) == f"{tmp_path / 'file' / 'model'}: the model cannot be saved: Not a directory"
-
-
-def test_replace_folder(tmp_path: Path) -> None:
-    new, place = tmp_path / "new", tmp_path / "place"
-    for turn in ("first", "second"):
-        new.mkdir()
-        (new / "turn").write_text(turn)
-        replace_folder(new, place)
-        assert (place / "turn").read_text() == turn
-        assert not new.exists()
-    assert [child.name for child in tmp_path.iterdir()] == ["place"]
+    assert str(error.value) == f"{tmp_path / 'file' / 'model'}: cannot be written: Not a directory"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -295,9 +297,39 @@ def test_graph_that_is_not_the_same(trained: Any, tmp_path: Path, monkeypatch: p
 
 def test_folder_that_cannot_be_written(trained: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
-    with pytest.raises(OutputError, match=r"file/x: cannot be written: Not a directory"):
-        export_onnx(trained(), tmp_path / "file" / "x")
+    with pytest.raises(OutputError, match=r"file/x: cannot be written: .*file is not a folder"):
+        export_onnx("someone/model", tmp_path / "file" / "x")  # it is told before the model is sought
     assert left(tmp_path) == ["file"]
+
+
+def test_folder_that_one_works_in_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match=r"^\.: the folder that you work in cannot be replaced"):
+        export_onnx("someone/model", ".")
+
+
+def test_full_disk_is_told_of_the_place(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError) as error:
+        export_onnx(trained(), tmp_path / "x")
+    assert str(error.value) == f"{tmp_path / 'x'}: cannot be written: No space left on device"
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("reading", ["open_checkpoint", "load_engine", "rows_to_check"])
+def test_what_cannot_be_read_is_not_told_of_the_place(
+    reading: str, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "rows.csv")
+
+    monkeypatch.setattr(export, reading, damaged)
+    with pytest.raises(OSError, match=r"Input/output error: 'rows.csv'"):
+        export_onnx(trained(), tmp_path / "x")
+    assert left(tmp_path) == []
 
 
 def test_folder_of_something_else_is_not_touched(trained: Any, tmp_path: Path) -> None:
