@@ -209,10 +209,10 @@ class Job:
 
     def _look_for_suspects(self) -> None:
         """Lists training rows whose label is probably wrong; the run has finished, and stands whatever comes of it."""
-        from textxfer.evaluation.suspects import is_cheap, write
+        from textxfer.evaluation.suspects import is_cheap
         from textxfer.training.observers import tell
         from textxfer.training.run_folder import SUSPECTS
-        from textxfer.training.scrutiny import find_suspects
+        from textxfer.training.scrutiny import find_suspects, write_suspects
         from textxfer.training.stopping import StopRequested
 
         prepared, wanted = self.prepared, self.recipe.suspects
@@ -222,14 +222,14 @@ class Job:
         assert labels is not None
         epochs = self.keeper.progress.step / prepared.plan.steps_per_epoch
         longest = max(zip(prepared.plan.phases, self.training.frozen, strict=True), key=lambda each: each[0].steps)
-        if wanted == "auto" and not is_cheap(self.training.model, train, len(labels), longest[1], epochs):
+        if wanted == "auto" and not is_cheap(self.training.model, train, labels.counts, longest[1], epochs):
             return
         began = time.monotonic()
         try:
             found = find_suspects(
                 prepared, autocast=self.accelerator.autocast, between=lambda share: self.stop.check_alone()
             )
-            write(found, self.keeper.folder.path / SUSPECTS)
+            write_suspects(found, self.keeper.folder.path)
         except StopRequested:
             tell(self.observers, "on_note", "the look for suspects was stopped; the run has finished")
             return

@@ -53,12 +53,15 @@ def execute(arguments: argparse.Namespace) -> int:
     from textxfer.commands._progress import progress
     from textxfer.evaluation.suspects import write
     from textxfer.training.prepare import encode_rows
-    from textxfer.training.scrutiny import find_suspects
+    from textxfer.training.scrutiny import find_suspects, write_suspects
 
     prepared = encode_rows(recipe, rows)
     with progress("looking for suspects") as between:
         found = find_suspects(prepared, arguments.top, between=between)
-    write(found, path)
+    if path == place / SUSPECTS:
+        write_suspects(found, place)
+    else:
+        write(found, path)
     for line in _lines(found, path):
         print(line)
     if path == place / SUSPECTS:

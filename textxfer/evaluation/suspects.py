@@ -20,7 +20,7 @@ from textxfer.data.columns import row_texts
 from textxfer.data.reviewed import cell
 from textxfer.errors import DataError, OutputError
 from textxfer.evaluation.features import features
-from textxfer.evaluation.wrong_labels import are_few, wrong_labels
+from textxfer.evaluation.wrong_labels import is_rough, wrong_labels
 from textxfer.labels import LabelSet
 from textxfer.modeling.probe import logistic
 from textxfer.records import Encoded
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from textxfer.modeling.freezing import Frozen
 
 FOLDS = 5
-"""Parts of the rows; each is judged by probes that were fitted on the others."""
+"""Parts of the rows; each is judged by probes that were fitted on the others. A label of fewer rows is not judged."""
 WEIGHTS = (2 / 3, 1 / 3)
 """What the two probes count: features, spelling."""
 INVERSE_PENALTY = 2.0
@@ -108,8 +108,18 @@ class Suspects:
         doubt = ", and many of them may be right" if self.found else ""
         return f"at a rough guess {said} the wrong label ({self.caveat}); {named}{doubt}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Gives what was found, but the rows, as plain data for JSON."""
+        return {
+            "message": self.told,
+            "estimated": self.estimated,
+            "named": len(self.found),
+            "judged": self.judged,
+            "unjudged_labels": list(self.unjudged),
+        }
 
-def is_cheap(model: torch.nn.Module, encoded: Encoded, num_labels: int, frozen: Frozen, epochs: float) -> bool:
+
+def is_cheap(model: torch.nn.Module, encoded: Encoded, counts: Sequence[int], frozen: Frozen, epochs: float) -> bool:
     """Says whether looking for suspects is worth it unasked: it tells something, and takes little beside the training.
 
     Counted are two operations a parameter and token forward and four backward, above the embeddings, and the probes'
@@ -118,7 +128,7 @@ def is_cheap(model: torch.nn.Module, encoded: Encoded, num_labels: int, frozen: 
     Args:
         model: Of the run.
         encoded: The training rows as examples.
-        num_labels: C.
+        counts: Training rows of each label.
         frozen: What was not trained; its output is taken as computed once.
         epochs: That were trained.
     """
@@ -126,9 +136,10 @@ def is_cheap(model: torch.nn.Module, encoded: Encoded, num_labels: int, frozen: 
     tokens, width = int(encoded.offsets[-1]), (int(config.num_hidden_layers) + 1) * int(config.hidden_size)
     whole = sum(size.total for size in frozen.table if size.part != "embeddings")
     trained = sum(size.trainable for size in frozen.table if size.part != "embeddings")
-    look = 2 * tokens * whole + PROBE_PASSES * len(encoded) * width * num_labels
+    judged = [count for count in counts if count >= FOLDS]
+    look = 2 * tokens * whole + PROBE_PASSES * len(encoded) * width * len(judged)
     training = 2 * tokens * (whole - trained + 3 * epochs * trained)
-    return not are_few(len(encoded), num_labels) and look <= CHEAP and look <= CHEAP_SHARE * training
+    return len(judged) > 1 and not is_rough(judged) and look <= min(CHEAP, CHEAP_SHARE * training)
 
 
 def suspects(

@@ -10,6 +10,7 @@ Letters in shapes: R rows, C labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 LEAST_ROWS_A_LABEL = 100
 """Fewer, on average, and the probes' own errors outnumber those of the labels."""
 MOST_SHARE = 0.05
-"""Of few rows, the share that is named. The test sets of ten benchmarks hold some 3 % of wrong labels on average
-(Northcutt, Athalye & Mueller 2021, arXiv:2103.14749)."""
+"""Of few rows, the share that is named at most. The test sets of ten benchmarks hold some 3 % of wrong labels on
+average (Northcutt, Athalye & Mueller 2021, arXiv:2103.14749)."""
 LEAST_SURE = 50
 """Rows that the share of wrong labels is told from."""
 DEVIATIONS = 1.645
@@ -46,9 +47,9 @@ class WrongLabels:
     caveat: str | None
 
 
-def are_few(rows: int, labels: int) -> bool:
-    """Says whether there are too few rows a label for more than a rough guess."""
-    return rows < LEAST_ROWS_A_LABEL * labels
+def is_rough(counts: Sequence[int] | np.ndarray) -> bool:
+    """Says whether labels of so many rows, each, are too rare for more than a rough guess."""
+    return sum(counts) < LEAST_ROWS_A_LABEL * len(counts)
 
 
 def wrong_labels(probabilities: np.ndarray, own: np.ndarray) -> WrongLabels:
@@ -69,10 +70,10 @@ def wrong_labels(probabilities: np.ndarray, own: np.ndarray) -> WrongLabels:
     share, low = _among_the_surest(probabilities, own)
     estimated = min(confident_joint(probabilities, own), round(share * rows))
     borne = min(estimated, round(low * rows))
-    if not are_few(rows, len(counts)):
+    if not is_rough(counts):
         return WrongLabels(estimated, borne, None)
-    few = f"{rows / len(counts):.0f} rows a label are few"
-    return WrongLabels(estimated, min(borne, round(MOST_SHARE * rows)), few)
+    few = f"{rows // len(counts)} rows a label are few"
+    return WrongLabels(estimated, min(borne, int(MOST_SHARE * rows)), few)
 
 
 def confident_joint(probabilities: np.ndarray, own: np.ndarray) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from textxfer.report import plots
 from textxfer.report.pieces import Column, Figure, Figures, Section, Table
 from textxfer.report.reading import RunFiles
-from textxfer.report.showing import percent, score
+from textxfer.report.showing import percent, score, sentence
 
 COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
@@ -35,7 +35,7 @@ def _lead(calibration: Mapping[str, Any]) -> str:
         error = score(before["calibration_error"])
         if not calibration.get("notes"):
             return f"Not calibrated: as trained, the calibration error on validation is {error}."
-        told = " ".join(f"{note[:1].upper()}{note[1:]}." for note in calibration["notes"])
+        told = " ".join(map(sentence, calibration["notes"]))
         return f"{told} As trained, the calibration error on validation is {error}."
     by = "a temperature for each label" if isinstance(temperature, Sequence) else f"temperature {temperature:.2f}"
     moved = [f"{score(before[figure])} to {score(after[figure])}" for figure in ("nll", "calibration_error")]

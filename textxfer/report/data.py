@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from textxfer.evaluation.wrong_labels import are_few
 from textxfer.report.pieces import Block, Column, Section, Sentences, Table
 from textxfer.report.reading import RunFiles
-from textxfer.report.showing import count, plural, shortened
+from textxfer.report.showing import plural, sentence, shortened
 
 MOST_EXAMPLES = 20
 """Of each finding."""
@@ -53,8 +52,9 @@ def suspects(run: RunFiles) -> Section | None:
         lead = "This run did not look for training rows whose label is probably wrong (see `suspects` in the recipe)."
         how = "textxfer suspects RUN, with the folder of this run, looks for them and puts them into this report."
         return Section("suspects", title, [Sentences([how])], lead)
+    lead = sentence(str(run.about_suspects.get("message") or _counted(run.suspects)))
     if not run.suspects:
-        return Section("suspects", title, [], "No training row's label looks wrong enough to be named.")
+        return Section("suspects", title, [], lead)
     shown = run.suspects[:MOST_SUSPECTS]
     columns = [
         Column("Row", "id"),
@@ -73,25 +73,20 @@ def suspects(run: RunFiles) -> Section | None:
         )
         for row in shown
     ]
-    lead = f"{plural(len(run.suspects), 'training row')} may bear the wrong label."
     if len(shown) < len(run.suspects):
         lead += f" The first {len(shown)} are below; suspects.csv has all."
     reading = (
         "A model trained on the other rows is sure of another label than the one given. Look at them from the top: not "
         "all are wrong, and a row can be right and odd. The score says how improbable the given label is."
     )
-    reading += _roughness(run)
     return Section("suspects", title, [Table("Suspects", columns, rows, sortable=True)], lead, reading)
 
 
-def _roughness(run: RunFiles) -> str:
-    """Says that few rows tell little; "" where they are many, or their number is not known."""
-    trained, labels = run.metrics.get("num_examples", {}).get("train"), (run.of_split("confusion") or {}).get("labels")
-    if not trained or not labels or not are_few(trained, len(labels)):
-        return ""
-    return (
-        f" {count(trained)} training rows of {count(len(labels))} labels allow a rough guess: many of these are right."
-    )
+def _counted(suspects: Sequence[Mapping[str, str]]) -> str:
+    """Says of a list alone how many rows it has: earlier versions kept no more of what was found."""
+    if not suspects:
+        return "no training row is named"
+    return f"{plural(len(suspects), 'training row')} may bear the wrong label"
 
 
 def _number(text: str | None) -> float | None:

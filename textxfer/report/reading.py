@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from textxfer.errors import OutputError
 from textxfer.recipe.public import public_name, public_text
 from textxfer.report.rows import AnswerRow, LabelRow, each_line, read_rows
-from textxfer.training.run_folder import CHOICES, ENVIRONMENT, METRICS, RECIPE, SUSPECTS
+from textxfer.training.run_folder import ABOUT_SUSPECTS, CHOICES, ENVIRONMENT, METRICS, RECIPE, SUSPECTS
 
 LOG, PREDICTIONS, FINDINGS = "log.jsonl", "predictions.jsonl", "findings.json"
 
@@ -34,6 +34,7 @@ class RunFiles:
         answers: The same for questions.
         findings: findings.json: what the data checks found.
         suspects: suspects.csv: rows whose label is probably wrong; None where nobody has looked for them.
+        about_suspects: suspects.json: what there is to say of these rows; empty for runs of earlier versions.
         choices: choices.json: what the recipe left open and the run chose.
         notes: What could not be read, a sentence each.
     """
@@ -48,6 +49,7 @@ class RunFiles:
     answers: Sequence[AnswerRow]
     findings: Mapping[str, Any]
     suspects: Sequence[Mapping[str, str]] | None
+    about_suspects: Mapping[str, Any]
     choices: Mapping[str, Any]
     notes: Sequence[str]
 
@@ -112,6 +114,7 @@ def read_run(folder: Path) -> RunFiles:
         answers=answers,
         findings=read(FINDINGS, read_mapping, nothing),
         suspects=read(SUSPECTS, _csv_rows, None),
+        about_suspects=read(ABOUT_SUSPECTS, read_mapping, nothing),
         choices=read(CHOICES, read_mapping, nothing),
         notes=notes,
     )

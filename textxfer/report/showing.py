@@ -48,6 +48,11 @@ def breakable(text: Any) -> Markup:
     return Markup("<bdi>{}</bdi>").format(Markup("/<wbr>").join(visible(str(text)).split("/")))
 
 
+def sentence(text: str) -> str:
+    """Gives a message as a sentence: with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def shortened(text: str, most: int = SHOWN_CHARACTERS, length: int | None = None) -> str:
     """Gives a text of at most `most` characters; one that is cut says how long it was.
 

@@ -22,6 +22,7 @@ SEEDS = "seeds.json"
 ENVIRONMENT = "environment.json"
 CHOICES = "choices.json"
 SUSPECTS = "suspects.csv"
+ABOUT_SUSPECTS = "suspects.json"
 
 
 class RunFolder:

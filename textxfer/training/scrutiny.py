@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from textxfer.disk import write_pieces
+from textxfer.training.run_folder import ABOUT_SUSPECTS, SUSPECTS
 
 if TYPE_CHECKING:
     from textxfer.data.findings import Findings
@@ -63,3 +68,15 @@ def find_suspects(
         autocast=autocast,
         between=between,
     )
+
+
+def write_suspects(found: Suspects, folder: Path) -> None:
+    """Writes suspects.csv, to be reviewed, into a run's folder, and what there is to say of it, which the report shows.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    from textxfer.evaluation.suspects import write
+
+    write(found, folder / SUSPECTS)
+    write_pieces(folder / ABOUT_SUSPECTS, [json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,10 @@ def test_the_list_of_a_run_goes_into_its_report(shell: Callable[..., Any], writt
     assert code == 0
     assert out.strip().endswith("report.html")
     assert len((tmp_path / "runs" / "a" / "suspects.csv").read_text(encoding="utf-8-sig").splitlines()) == 4
-    assert "3 training rows may bear the wrong label" in page.read_text()
+    told = out.splitlines()[0]
+    assert "of 32 training rows " in told
+    assert told.endswith("; the 3 most doubtful are named, and many of them may be right")
+    assert f"{told[0].upper()}{told[1:]}." in page.read_text()
     code, _, err = shell("run", written, "name=a", "dataset.drop=runs/a/suspects.csv", "--overwrite")
     assert code == 2
     assert "lies in the run folder that --overwrite replaces; copy it elsewhere" in err
@@ -81,6 +85,10 @@ def test_a_run_looks_for_suspects_where_that_is_cheap_or_asked_for(
     assert code == 0
     assert (tmp_path / "runs" / "b" / "suspects.csv").exists() == there
     assert ("the wrong label" in err) == ("(suspects.csv; looking took" in err) == there
+    if there:
+        told = err.partition("suspects: ")[2].partition(" (suspects.csv")[0]
+        assert json.loads((tmp_path / "runs" / "b" / "suspects.json").read_text())["message"] == told
+        assert f"{told[0].upper()}{told[1:]}." in (tmp_path / "runs" / "b" / "report.html").read_text()
 
 
 def test_a_look_that_fails_costs_no_run(

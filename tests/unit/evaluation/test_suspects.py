@@ -157,22 +157,25 @@ def test_predictions_without_rows_are_scored_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "tokens", "labels", "epochs", "trained", "cheap"),
+    ("counts", "tokens", "epochs", "trained", "cheap"),
     [
-        (1000, 30, 2, 3, 1.0, True),
-        (199, 30, 2, 3, 1.0, False),  # too few rows a label
-        (1000, 30, 11, 3, 1.0, False),
-        (1000, 30, 2, 1, 1.0, False),  # too much beside one epoch
-        (1000, 30, 2, 3, 0.3, False),  # and beside the little that is trained above frozen layers
-        (9000, 30, 2, 3, 1.0, False),  # too much of all
-        (1000, 30, 5000, 3, 1.0, False),  # too many labels
+        ([500, 500], 30, 3, 1.0, True),
+        ([100, 99], 30, 3, 1.0, False),  # too few rows a label
+        ([91] * 11, 30, 3, 1.0, False),
+        ([100, 100, 4], 30, 3, 1.0, True),  # a label of so few rows is not judged
+        ([500, 4], 30, 3, 1.0, False),  # one label alone cannot be
+        ([500, 500], 30, 1, 1.0, False),  # too much beside one epoch
+        ([500, 500], 30, 3, 0.3, False),  # and beside the little that is trained above frozen layers
+        ([4500, 4500], 30, 3, 1.0, False),  # too much of all
+        ([100] * 200, 1, 50, 1.0, False),  # too many labels
     ],
 )
 def test_a_look_is_cheap_where_it_takes_little_and_the_training_took_much(
-    rows: int, tokens: int, labels: int, epochs: float, trained: float, cheap: bool
+    counts: list[int], tokens: int, epochs: float, trained: float, cheap: bool
 ) -> None:
+    rows = sum(counts)
     whole = 10_000_000
     table = (PartSize("embeddings", 0, 10**9), PartSize("layers 0-5", int(trained * whole), whole))
     encoded = Encoded(np.zeros(0, np.int32), np.arange(rows + 1) * tokens, np.arange(rows))
     model: Any = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=6, hidden_size=384))
-    assert is_cheap(model, encoded, labels, Frozen((), table, 0, False), epochs) == cheap
+    assert is_cheap(model, encoded, counts, Frozen((), table, 0, False), epochs) == cheap

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from textxfer.evaluation.wrong_labels import WrongLabels, are_few, confident_joint, wrong_labels
+from textxfer.evaluation.wrong_labels import WrongLabels, confident_joint, is_rough, wrong_labels
 
 
 def drawn(rows: int, flips: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -55,8 +55,21 @@ def test_few_rows_bear_few_names() -> None:
     found = wrong_labels(probabilities, own)
     assert found.borne == 8
     assert found.caveat == "80 rows a label are few"
-    assert are_few(199, 2)
-    assert not are_few(200, 2)
+    assert is_rough([100, 99])
+    assert not is_rough([100, 100])
+
+
+def test_of_few_rows_no_more_are_named_than_promised() -> None:
+    own = np.arange(30) % 2
+    foretold = np.where(np.arange(30) < 5, 1 - own, own)
+    probabilities = np.where(np.eye(2, dtype=bool)[foretold], 0.99, 0.01)
+    found = wrong_labels(probabilities, own)
+    assert found.estimated == 5
+    assert found.borne == 1, "2 of 30 rows are more than 5 %"
+
+
+def test_rows_a_label_are_not_rounded_up() -> None:
+    assert wrong_labels(*drawn(199, 0.3, seed=1)).caveat == "99 rows a label are few"
 
 
 def test_sure_probes_need_no_many_rows() -> None:

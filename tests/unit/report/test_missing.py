@@ -36,6 +36,7 @@ def change(folder: Path, **keys: Any) -> None:
         ("predictions.jsonl", {"slices", "rows"}),
         ("findings.json", {"data"}),
         ("suspects.csv", set()),
+        ("suspects.json", set()),
         ("environment.json", set()),
         ("recipe.yaml", set()),
     ],
@@ -54,16 +55,27 @@ def test_without_suspects_the_report_says_how_to_look_for_them(copy: Path, repor
     words = report(copy).words("suspects")
     assert "did not look for training rows whose label is probably wrong" in words
     assert "textxfer suspects RUN" in words
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "which of 90 training rows bear the wrong label cannot be told (the probes foretell 50.0%); none is named",
+        "none of 500 training rows seems to bear the wrong label; none is named",
+    ],
+)
+def test_where_no_row_is_named_the_report_says_what_was_found(told: str, copy: Path, report: Report) -> None:
     (copy / "suspects.csv").write_text("id,text,given,suggested,score,drop,weight\n")
-    assert "No training row's label looks wrong enough to be named." in report(copy).words("suspects")
+    write_json(copy, "suspects.json", {"message": told})
+    assert f"{told[0].upper()}{told[1:]}." in report(copy).words("suspects")
 
 
-def test_suspects_of_few_rows_are_a_rough_guess(copy: Path, report: Report) -> None:
-    assert "rough guess" not in report(copy).words("suspects")
-    metrics = json.loads((copy / "metrics.json").read_text())
-    labels = len(metrics["confusion"]["test"]["labels"])
-    write_json(copy, "metrics.json", metrics | {"num_examples": {"train": 100 * labels - 1}})
-    assert f"{100 * labels - 1} training rows of {labels} labels allow a rough guess" in report(copy).words("suspects")
+def test_the_list_of_an_older_run_has_no_sentence(copy: Path, report: Report) -> None:
+    (copy / "suspects.json").unlink()
+    words = report(copy).words("suspects")
+    assert "130 training rows may bear the wrong label. The first 100 are below; suspects.csv has all." in words
+    (copy / "suspects.csv").write_text("id,text,given,suggested,score,drop,weight\n")
+    assert "No training row is named." in report(copy).words("suspects")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +145,7 @@ def test_predictions_without_reference_probabilities_or_id_are_shown(report: Rep
         ("log.jsonl", '{"step": 1, "loss": 2.0}\n{"step": 2, "lo', "log.jsonl: 1 line cannot be read"),
         ("findings.json", "[1]", "findings.json cannot be read and is left out: it holds no JSON object"),
         ("environment.json", "{", "environment.json cannot be read and is left out"),
+        ("suspects.json", "{", "suspects.json cannot be read and is left out"),
         ("recipe.yaml", "a: [1", "recipe.yaml cannot be read and is left out"),
         ("suspects.csv", "id,text\n1," + "x" * 200_000, "suspects.csv cannot be read and is left out"),
     ],

@@ -94,7 +94,8 @@ def test_data_checks_and_suspects_are_shown(page: Page) -> None:
     assert "test: 7 of 200 rows (3.5%) stand in train too" in words
     assert "1 example Split Row Text About test test-4 the soup came cold equals train row 9" in words
     assert "travel has 12 times as many rows as culture" in words
-    assert "130 training rows may bear the wrong label. The first 100 are below" in page.words("suspects")
+    assert "About 210 of 4,800 training rows (4.4%) may bear the wrong label;" in page.words("suspects")
+    assert "the 130 most doubtful are named. The first 100 are below; suspects.csv has all." in page.words("suspects")
     assert "train-99" in page.words("suspects")
     assert "train-100 " not in page.words("suspects")
 

@@ -100,6 +100,7 @@ def left_behind(folder: Path) -> list[str]:
         "findings.json",
         "verification.json",
         "suspects.csv",
+        "suspects.json",
         "model",
     }
     inside = [path.name for path in folder.iterdir() if path.name not in wanted]
