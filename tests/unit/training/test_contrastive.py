@@ -14,7 +14,7 @@ from tests.unit.training.helpers import make_recipe, rows
 from tests.unit.training.steps import ready
 from textxfer.modeling.anatomy import last_linear
 from textxfer.recipe.loading import load_recipe
-from textxfer.recipe.small_data_section import OF_STEPS
+from textxfer.recipe.small_data_section import unused_fields
 from textxfer.training.assemble import Training, assemble
 from textxfer.training.contrastive import Groups, TextGroups, contrast
 from textxfer.training.head_probe import head_inputs
@@ -149,9 +149,14 @@ def test_memory_is_saved_as_the_recipe_says(
 
     monkeypatch.setattr(modeling_bert.BertLayer, "forward", noting)
     train = {"micro_batch_size": size, "activation_checkpointing": True, "dropout": 0.3}
-    few = {"road": "contrastive", "steps": 2}
+    few = {"road": "contrastive", "steps": 2, "learning_rate": 1e-3}
     run = ready(
-        bert, {"train": rows(24)}, small_data=few, head={"name": "native", "start": None}, train=train, without=OF_STEPS
+        bert,
+        {"train": rows(24)},
+        small_data=few,
+        head={"name": "native", "start": None},
+        train=train,
+        without=unused_fields("contrastive", "native", own_rate=True),
     )
     assert any("a contrastive start of 2 steps" in note for note in run.notes)
     assert max(sizes) == largest
